@@ -1,0 +1,65 @@
+"""What a vector is made of: the parts in declared order, and the digest that says what it means."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vector_assets.errors import UserError
+from vector_assets.records import Generation, Part
+from vector_assets.spec import Collection
+
+# What pgvector can index as one column.
+VECTOR_DIMS = 2000
+HALFVEC_DIMS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Parts of the vector with its width, storage type and meaning."""
+
+    parts: tuple[Part, ...]
+    dims: int
+    vector_type: Literal["vector", "halfvec"]
+    checkpoint_set: str
+
+    def describes(self, generation: Generation, collection: Collection) -> bool:
+        """Tell whether a generation holds just these vectors, with the columns that are declared beside them."""
+        return (
+            generation.checkpoint_set == self.checkpoint_set
+            and generation.filters == tuple(collection.filters)
+            and generation.metric == collection.index.metric
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceEncoder:
+    """What the layout needs to know of a space's checkpoint."""
+
+    digest: str
+    dims: int
+
+
+def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) -> Layout:
+    """Lay the spaces' parts side by side, in declared order.
+
+    The digest covers each space's name, fields, width and checkpoint: another checkpoint, another field or another
+    order is another meaning, hence another generation. Raises UserError beyond 4,000 dimensions.
+    """
+    parts: list[Part] = []
+    offset = 0
+    for name, space in collection.spaces.items():
+        encoder = encoders[name]
+        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields)))
+        offset += encoder.dims
+    if offset > HALFVEC_DIMS:
+        raise UserError(
+            f"collection {collection.name}: its spaces make {offset} dimensions; expected {HALFVEC_DIMS} at most, "
+            "which is what pgvector indexes: use a narrower encoder or fewer spaces"
+        )
+    meaning = [[part.space, part.dims, part.checkpoint, list(part.fields)] for part in parts]
+    digest = hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
+    return Layout(tuple(parts), offset, "vector" if offset <= VECTOR_DIMS else "halfvec", digest)

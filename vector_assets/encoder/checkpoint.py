@@ -1,0 +1,149 @@
+"""Checkpoints: content-addressed folders that sentence-transformers loads, with our contract and canaries.
+
+    <root>/<digest>/   model.safetensors, config.json, tokenizer.json, modules.json, 1_Pooling/, …   the model
+                       contract.json     what its vectors mean, part of the digest
+                       canaries.json     texts with their vectors, not part of it
+
+The untrained base and a tuned model are stored alike; a tuned one is its base with some tensors replaced, so what was
+frozen stays bit-equal and the tokenizer and configuration stay the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vector_assets.encoder.canaries import DEFAULT_DOCUMENTS, DEFAULT_QUERIES, make_canaries
+from vector_assets.encoder.canary_file import read_canaries, write_canaries
+from vector_assets.encoder.contract import (
+    Contract,
+    ContractSettings,
+    derive_contract,
+    read_contract,
+    read_json,
+    write_contract,
+)
+from vector_assets.encoder.files import check_folder, checkpoint_digest, model_files
+from vector_assets.encoder.text.model import TextEncoder
+from vector_assets.errors import EncoderError
+from vector_assets.records import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+
+def make_checkpoint(
+    source: Path,
+    root: Path,
+    *,
+    settings: ContractSettings | None = None,
+    documents: Sequence[str] = (),
+    queries: Sequence[str] = (),
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> Checkpoint:
+    """Store a model folder, with ``weights`` in place of its own tensors of these names, under its digest in ``root``.
+
+    ``documents`` and ``queries`` become canaries (built-in ones when empty). A folder that is there already is reused.
+    The folder appears whole or not at all. Raises EncoderError for folders that cannot be loaded or trusted.
+    """
+    check_folder(source)
+    root.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
+    try:
+        _copy(source, working)
+        contract = derive_contract(working, settings)
+        if settings is not None:
+            _state_settings(working, contract)
+        if weights:
+            _replace(working, weights)
+        write_contract(working, contract)
+        destination = root / checkpoint_digest(working)
+        if not _is_whole(destination):
+            encoder = TextEncoder(working, precision="full", engine="plain")
+            write_canaries(working, make_canaries(encoder, documents or DEFAULT_DOCUMENTS, queries or DEFAULT_QUERIES))
+            _place(working, destination)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return read_checkpoint(destination)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a stored checkpoint; its digest is computed from the files. Raises EncoderError when it is none."""
+    check_folder(folder)
+    contract = read_contract(folder)
+    return Checkpoint(checkpoint_digest(folder), folder, contract.model_dump(), read_canaries(folder))
+
+
+def _copy(source: Path, destination: Path) -> None:
+    for path in model_files(source):
+        target = destination / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _state_settings(folder: Path, contract: Contract) -> None:
+    """Write limit and prefixes where sentence-transformers reads them, so that it encodes as we do."""
+    wrapper, own = folder / "sentence_bert_config.json", folder / "config_sentence_transformers.json"
+    limit = read_json(wrapper, optional=True)
+    if limit.get("max_seq_length") != contract.max_tokens:
+        _write_json(wrapper, limit | {"max_seq_length": contract.max_tokens})
+    stated = read_json(own, optional=True)
+    prompts = {"query": contract.query_prefix, "document": contract.document_prefix}
+    if {**{"query": "", "document": ""}, **(stated.get("prompts") or {})} != prompts:
+        _write_json(own, stated | {"prompts": prompts})
+
+
+def _replace(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    missing = set(weights)
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        here = {name: _own_name(name, weights) for name in tensors}
+        for name, own in here.items():
+            if own is not None:
+                if tensors[name].shape != weights[own].shape:
+                    raise EncoderError(f"{name}: trained {weights[own].shape}, stored {tensors[name].shape}")
+                tensors[name] = weights[own].detach().to(tensors[name].dtype).contiguous()
+                missing.discard(own)
+        save_file(tensors, path, metadata=metadata)
+    if missing:
+        raise EncoderError(f"{folder}: trained tensors that the stored model does not have: {sorted(missing)[:3]}")
+
+
+def _own_name(stored: str, weights: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the trained name of a stored tensor: the same, or without the prefix of a base model."""
+    if stored in weights:
+        return stored
+    without = stored.partition(".")[2]
+    return without if without in weights else None
+
+
+def _is_whole(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    if checkpoint_digest(folder) == folder.name and read_canaries(folder):
+        return True
+    shutil.rmtree(folder)  # its name promises a content that it does not have
+    return False
+
+
+def _place(working: Path, destination: Path) -> None:
+    working.chmod(0o755)  # mkdtemp makes it private
+    try:
+        os.rename(working, destination)  # noqa: PTH104 - Path.rename would replace an empty folder silently
+    except OSError:
+        if not destination.is_dir():  # else another process has just stored the same content
+            raise
+
+
+def _write_json(path: Path, value: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,205 @@
+"""BERT without padding: all tokens of a batch in one matrix, weights laid out for oneDNN, GELU and residual fused.
+
+Needs torch and tokenizers only, so a process that answers one question starts in a second or two. Nothing here is
+trusted by reading: ``model.py`` compares it with stored vectors or with the plain engine before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vector_assets.encoder.contract import derive_contract, modules_of, read_json
+from vector_assets.records import Vectors
+
+if TYPE_CHECKING:
+    import torch
+
+_MODULES = [["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]]
+
+
+def is_packable(folder: Path) -> bool:
+    """Tell whether the folder is a standard BERT with one pooling, mean or cls, and one file of weights."""
+    config = read_json(folder / "config.json")
+    kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules_of(folder)]
+    return (
+        config.get("model_type") == "bert"
+        and config.get("hidden_act") == "gelu"
+        and config.get("position_embedding_type", "absolute") == "absolute"
+        and not config.get("is_decoder")
+        and kinds in _MODULES
+        and derive_contract(folder).pooling in ("mean", "cls")
+        and (folder / "tokenizer.json").is_file()
+        and (folder / "model.safetensors").is_file()
+    )
+
+
+class PackedEngine:
+    """Runs BERT on the tokens there are. Consecutive texts of equal length share one attention call."""
+
+    name = "packed"
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, pooling: str) -> None:
+        self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+        self._config = config
+        self._pooling = pooling
+        self._stacks: dict[bool, _Stack] = {}
+
+    @classmethod
+    def load(cls, folder: Path) -> PackedEngine:
+        """Read the weights of a packable folder."""
+        from safetensors.torch import load_file
+
+        pooling = derive_contract(folder).pooling
+        return cls(load_file(folder / "model.safetensors"), read_json(folder / "config.json"), pooling=pooling)
+
+    def run(self, ids: Sequence[Sequence[int]], *, fast: bool) -> Vectors:
+        """Return unit float32 vectors, one per text."""
+        import torch
+
+        with torch.inference_mode():
+            hidden, runs = self.hidden(ids, fast=fast)
+            parts = [hidden[run.start : run.stop].view(run.texts, run.length, -1) for run in runs]
+            pooled = [part[:, 0] if self._pooling == "cls" else part.float().mean(1) for part in parts]
+            unit: Vectors = torch.nn.functional.normalize(torch.cat(pooled).float(), dim=1).numpy()
+        return unit.astype(np.float32, copy=False)
+
+    def hidden(
+        self, ids: Sequence[Sequence[int]], *, fast: bool, layers: int | None = None
+    ) -> tuple[torch.Tensor, list[Run]]:
+        """Return the token vectors (tokens, hidden) after the first ``layers`` layers, and where each text lies."""
+        import torch
+
+        if fast not in self._stacks:
+            self._stacks[fast] = _Stack(self._tensors, self._config, torch.bfloat16 if fast else torch.float32)
+        runs = runs_of([len(one) for one in ids])
+        flat = torch.tensor([token for one in ids for token in one])
+        places = torch.cat([torch.arange(run.length).repeat(run.texts) for run in runs])
+        return self._stacks[fast](flat, places, runs, layers), runs
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive texts of one length: ``texts`` of them, tokens ``start`` to ``stop`` of the batch."""
+
+    texts: int
+    length: int
+    start: int
+    stop: int
+
+
+def runs_of(lengths: Sequence[int]) -> list[Run]:
+    """Return the runs of equal lengths, in order."""
+    runs, start = [], 0
+    for length, group in groupby(lengths):
+        texts = len(list(group))
+        runs.append(Run(texts, length, start, start + texts * length))
+        start += texts * length
+    return runs
+
+
+class _Linear:
+    """x W' + b in oneDNN's own weight layout where this CPU has it for the type, else as torch does it."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> None:
+        import torch
+
+        self._weight, self._bias = weight.to(dtype).contiguous(), bias.to(dtype).contiguous()
+        self._prepacked = True
+        try:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, None)
+        except (RuntimeError, NotImplementedError, AttributeError):
+            self._prepacked = False
+
+    def __call__(self, x: torch.Tensor, *, gelu: bool = False, plus: torch.Tensor | None = None) -> torch.Tensor:
+        import torch
+
+        if self._prepacked:
+            packed: torch.Tensor
+            if plus is not None:
+                packed = torch.ops.mkldnn._linear_pointwise.binary(x, plus, self._weight, self._bias, "add")
+            else:
+                attribute = "gelu" if gelu else "none"
+                packed = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, attribute, [], "none")
+            return packed
+        result = torch.nn.functional.linear(x, self._weight, self._bias)
+        if gelu:
+            return torch.nn.functional.gelu(result)
+        return result if plus is None else result.add_(plus)
+
+
+class _Norm:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], name: str, epsilon: float, dtype: torch.dtype) -> None:
+        self._weight, self._bias = tensors[f"{name}.weight"].to(dtype), tensors[f"{name}.bias"].to(dtype)
+        self._epsilon = epsilon
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        return torch.nn.functional.layer_norm(x, self._weight.shape, self._weight, self._bias, self._epsilon)
+
+
+class _Layer:
+    def __init__(
+        self, tensors: Mapping[str, torch.Tensor], name: str, config: Mapping[str, Any], dtype: torch.dtype
+    ) -> None:
+        import torch
+
+        self._heads = int(config["num_attention_heads"])
+        epsilon = float(config["layer_norm_eps"])
+        parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+        self._qkv = _Linear(
+            torch.cat([tensors[f"{part}.weight"] for part in parts]),
+            torch.cat([tensors[f"{part}.bias"] for part in parts]),
+            dtype,
+        )
+        self._out, self._up, self._down = (
+            _Linear(tensors[f"{name}.{part}.weight"], tensors[f"{name}.{part}.bias"], dtype)
+            for part in ("attention.output.dense", "intermediate.dense", "output.dense")
+        )
+        self._norm1 = _Norm(tensors, f"{name}.attention.output.LayerNorm", epsilon, dtype)
+        self._norm2 = _Norm(tensors, f"{name}.output.LayerNorm", epsilon, dtype)
+
+    def __call__(self, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+        x = self._norm1(self._out(self._attend(x, runs), plus=x))
+        return self._norm2(self._down(self._up(x, gelu=True), plus=x))
+
+    def _attend(self, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+        import torch
+
+        tokens, width = x.shape
+        qkv = self._qkv(x).view(tokens, 3, self._heads, width // self._heads)
+        found = torch.empty_like(x)
+        for run in runs:
+            part = qkv[run.start : run.stop].view(run.texts, run.length, 3, self._heads, -1)
+            query, key, value = part.permute(2, 0, 3, 1, 4)  # each (texts, heads, length, head width)
+            mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+            found[run.start : run.stop] = mixed.transpose(1, 2).reshape(-1, width)
+        return found
+
+
+class _Stack:
+    """Embeddings and layers in one type."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], dtype: torch.dtype) -> None:
+        self._words = tensors["embeddings.word_embeddings.weight"]
+        self._places = (
+            tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
+        )
+        self._norm = _Norm(tensors, "embeddings.LayerNorm", float(config["layer_norm_eps"]), self._words.dtype)
+        self._dtype = dtype
+        count = int(config["num_hidden_layers"])
+        self._layers = [_Layer(tensors, f"encoder.layer.{number}", config, dtype) for number in range(count)]
+
+    def __call__(
+        self, ids: torch.Tensor, places: torch.Tensor, runs: Sequence[Run], layers: int | None
+    ) -> torch.Tensor:
+        x = self._norm(self._words[ids] + self._places[places]).to(self._dtype)
+        for layer in self._layers[:layers]:
+            x = layer(x, runs)
+        return x

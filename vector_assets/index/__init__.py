@@ -1,0 +1,1 @@
+"""Vectors -> candidate -> live: measure recall, judge quality, decide."""

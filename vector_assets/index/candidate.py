@@ -1,0 +1,181 @@
+"""The candidate stage: build the index, measure it, check integrity, judge quality, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vector_assets.errors import RecallError
+from vector_assets.index.decide import decide, decide_first
+from vector_assets.index.integrity import Checked, check_norms, check_recall
+from vector_assets.index.recall import Recall, choose_ef_search
+from vector_assets.index.retrieve import Block, exact_rankings
+from vector_assets.metrics import evaluate, paired_bootstrap, score
+from vector_assets.records import Comparison, Decision, Generation, JudgedQuery, Vectors
+from vector_assets.spec import Collection
+
+RECALL_QUERIES = 200
+
+
+class BuiltIndex(Protocol):
+    """What the store says of an index it built."""
+
+    @property
+    def seconds(self) -> float:
+        """Time of the build; 0 when the index was there."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Vectors in the table."""
+        ...
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory that the build was given."""
+        ...
+
+
+class CandidateStore(Protocol):
+    """What the candidate stage asks of Postgres; stores/collection.py implements it."""
+
+    def build(self, generation: Generation) -> BuiltIndex:
+        """Build the index where it is missing, and ANALYZE."""
+        ...
+
+    def check_coverage(self, generation: Generation) -> Checked:
+        """Count source against vectors, both ways."""
+        ...
+
+    def worst_norm(self, generation: Generation) -> float:
+        """Return how far the farthest vector's length is from 1."""
+        ...
+
+    def sample(self, generation: Generation, count: int) -> Vectors:
+        """Return some vectors of the table."""
+        ...
+
+    def neighbours(
+        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
+    ) -> list[list[float]]:
+        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+        ...
+
+    def blocks(self, generation: Generation) -> Iterator[Block]:
+        """Stream all vectors with their keys."""
+        ...
+
+
+class CandidateEncoders(Protocol):
+    """Encodes questions with a generation's checkpoints, and checks their canaries."""
+
+    def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
+        """Encode questions: (n, dims)."""
+        ...
+
+    def canaries(self, generation: Generation) -> Checked:
+        """Compare canaries of all checkpoints, in bulk and on the query path."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReport:
+    """All that was measured of a generation, and what the gate says."""
+
+    generation: Generation
+    built: BuiltIndex
+    recalls: tuple[Recall, ...]
+    checks: tuple[Checked, ...]
+    evaluation: Mapping[str, float]
+    decision: Decision
+
+    @property
+    def sound(self) -> bool:
+        """No blocking check failed."""
+        return all(check.passed for check in self.checks)
+
+
+def measure_candidate(
+    collection: Collection,
+    generation: Generation,
+    live: Generation | None,
+    store: CandidateStore,
+    encoders: CandidateEncoders,
+    judged: Sequence[JudgedQuery],
+    *,
+    metric: str,
+    trained: Comparison | None,
+    log: Callable[[str], None],
+) -> CandidateReport:
+    """Measure a generation. When it is live itself there is nothing to decide, only to check."""
+    built = store.build(generation)
+    log(f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
+    questions = encoders.questions(generation, [query.text for query in judged]) if judged else None
+    recalls, recall_check = _recall(collection, generation, store, questions)
+    log(recall_check.summary)
+    checks = (
+        store.check_coverage(generation),
+        check_norms(store.worst_norm(generation), dims=generation.dims, vector_type=generation.vector_type),
+        encoders.canaries(generation),
+        recall_check,
+    )
+    evaluation: Mapping[str, float] = {}
+    comparison = None
+    if questions is not None:
+        rankings = exact_rankings(store.blocks(generation), questions, judged)
+        evaluation = evaluate(rankings, judged)
+        if live and live.number != generation.number:
+            before = encoders.questions(live, [query.text for query in judged])
+            old = exact_rankings(store.blocks(live), before, judged)
+            comparison = paired_bootstrap(score(old, judged, metric), score(rankings, judged, metric), metric=metric)
+    decision = _decide(generation, live, comparison, trained)
+    log(f"{decision.decision}: {decision.reason}")
+    return CandidateReport(generation, built, recalls, checks, evaluation, decision)
+
+
+def _decide(
+    generation: Generation, live: Generation | None, comparison: Comparison | None, trained: Comparison | None
+) -> Decision:
+    if live is None:
+        return decide_first(trained)
+    if live.number == generation.number:
+        return Decision("keep", "live is up to date; there is no candidate to decide on")
+    return decide(comparison, same_vectors=live.checkpoint_set == generation.checkpoint_set)
+
+
+def _recall(
+    collection: Collection, generation: Generation, store: CandidateStore, questions: Vectors | None
+) -> tuple[tuple[Recall, ...], Checked]:
+    """Measure recall on the held-out questions, where there are some, else on vectors of the table itself."""
+    declared = collection.index
+    queries = store.sample(generation, RECALL_QUERIES) if questions is None else _some(questions)
+
+    def search(ef_search: int | None) -> list[list[float]]:
+        return store.neighbours(generation, queries, k=10, ef_search=ef_search)
+
+    try:
+        recalls = choose_ef_search(search, recall=declared.recall, worst_recall=declared.worst_recall)
+    except RecallError as error:
+        return (), Checked("recall", passed=False, summary=str(error), numbers={})
+    chosen = recalls[-1]
+    return recalls, check_recall(
+        chosen.mean, chosen.worst, declared=declared.recall, declared_worst=declared.worst_recall,
+        ef_search=chosen.ef_search,
+    )  # fmt: skip
+
+
+def _some(questions: Vectors) -> Vectors:
+    """Return at most RECALL_QUERIES questions, evenly spread."""
+    places = np.linspace(0, len(questions) - 1, min(RECALL_QUERIES, len(questions))).astype(int)
+    chosen: Vectors = questions[np.unique(places)]
+    return chosen
+
+

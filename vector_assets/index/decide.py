@@ -1,0 +1,40 @@
+"""The gate: what is said of a candidate, from measurements alone."""
+
+from __future__ import annotations
+
+from vector_assets.records import Comparison, Decision
+
+
+def decide_first(trained: Comparison | None) -> Decision:
+    """Decide on the first generation: it goes live, unless its training made it worse than its own base.
+
+    ``trained`` compares the tuned encoder with the untrained base on held-out queries; None when nothing was trained.
+    """
+    if trained is None:
+        return Decision("promote", "first generation; the encoder is untrained, so there is nothing to compare")
+    if trained.high < 0:
+        return Decision("keep", f"first generation, but training made it worse than its base: {_words(trained)}", trained)
+    return Decision("promote", f"first generation; tuned against its untrained base: {_words(trained)}", trained)
+
+
+def decide(comparison: Comparison | None, *, same_vectors: bool = False) -> Decision:
+    """Decide on a candidate against live, by the 95 % interval of the paired difference; a tie keeps live."""
+    if same_vectors:
+        return Decision("promote", "the vectors mean the same as live's; only columns beside them changed")
+    if comparison is None:
+        return Decision(
+            "needs_evaluation",
+            "no held-out queries to compare it with live on; declare evaluation: or use promote --because",
+        )
+    if comparison.low > 0:
+        return Decision("promote", f"better than live: {_words(comparison)}", comparison)
+    if comparison.high < 0:
+        return Decision("keep", f"worse than live: {_words(comparison)}", comparison)
+    return Decision("keep", f"a tie keeps live: {_words(comparison)}", comparison)
+
+
+def _words(c: Comparison) -> str:
+    return (
+        f"{c.metric} {c.old:.3f} -> {c.new:.3f}, difference {c.difference:+.3f} "
+        f"[{c.low:+.3f}, {c.high:+.3f}] over {c.queries} queries"
+    )

@@ -1,0 +1,70 @@
+"""What must hold before a generation may go live. Quality is decided elsewhere; this blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+CheckName = Literal["coverage", "dims_and_norm", "canaries", "recall"]
+CHECKS: tuple[CheckName, ...] = ("coverage", "dims_and_norm", "canaries", "recall")
+# float16 keeps three digits; a unit vector of 4,000 halves may be off by this much.
+NORM_TOLERANCE = {"vector": 1e-4, "halfvec": 5e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome of one blocking check, in a sentence and in numbers."""
+
+    name: CheckName
+    passed: bool
+    summary: str
+    numbers: Mapping[str, float]
+
+
+def check_coverage(*, source: int, accounted: int, failed: int, pending: int, orphans: int, gaps: int) -> Checked:
+    """Every row is embedded, empty or set aside by name; no vector without a row; no row with chunks missing.
+
+    ``accounted`` counts embedded and empty rows. Rows set aside are reported, they do not block: a bad row is one row.
+    """
+    passed = accounted + failed == source and not pending and not orphans and not gaps
+    return Checked(
+        "coverage",
+        passed,
+        f"{accounted} of {source} rows, {failed} set aside, {pending} pending, {orphans} without a source row, "
+        f"{gaps} with chunks missing",
+        {"source": source, "accounted": accounted, "failed": failed, "pending": pending, "orphans": orphans, "gaps": gaps},
+    )
+
+
+def check_norms(worst: float, *, dims: int, vector_type: str) -> Checked:
+    """Vectors have length 1. Their width is a constraint of the table, so it is reported, not measured."""
+    limit = NORM_TOLERANCE[vector_type]
+    return Checked(
+        "dims_and_norm",
+        worst <= limit,
+        f"{dims} dimensions; the farthest length is {worst:.2e} from 1, expected {limit:.0e} at most",
+        {"dims": dims, "worst_norm_error": worst},
+    )
+
+
+def check_recall(mean: float, worst: float, *, declared: float, declared_worst: float | None, ef_search: int) -> Checked:
+    """The index reaches the recall that was declared, as a mean and, where declared, for the worst query."""
+    passed = mean >= declared and (declared_worst is None or worst >= declared_worst)
+    return Checked(
+        "recall",
+        passed,
+        f"recall@10 {mean:.4f}, worst query {worst:.2f}, at ef_search {ef_search}; declared {declared}"
+        + (f", worst {declared_worst}" if declared_worst is not None else ""),
+        {"mean": mean, "worst": worst, "ef_search": ef_search},
+    )
+
+
+def check_canaries_found(query: float, document: float, *, query_bound: float, document_bound: float, passed: bool) -> Checked:
+    """The encoder still gives the vectors it gave, on the query path and on the bulk path."""
+    return Checked(
+        "canaries",
+        passed,
+        f"least cosine {query:.6f} for queries (bound {query_bound}), {document:.6f} in bulk (bound {document_bound})",
+        {"query_cosine": query, "document_cosine": document},
+    )

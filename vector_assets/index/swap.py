@@ -1,0 +1,109 @@
+"""Going live and back: catch up under the lock, swap in one transaction, tell MLflow after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from vector_assets.errors import CoverageError, IntegrityError, NotFound
+from vector_assets.index.integrity import Checked
+from vector_assets.records import Generation
+
+CatchUp = Callable[[Generation], None]
+
+
+class SwapStore(Protocol):
+    """What swapping asks of Postgres; stores/collection.py implements it."""
+
+    def all(self) -> tuple[Generation, ...]:
+        """Return all generations, the newest first."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the collection's lock: one swap at a time."""
+        ...
+
+    def check_coverage(self, generation: Generation) -> Checked:
+        """Count source against vectors."""
+        ...
+
+    def failed_checks(self, generation: Generation) -> tuple[str, ...]:
+        """Return the blocking checks that failed when the generation was measured; all when it was not."""
+        ...
+
+    def swap(self, generation: Generation, *, because: str) -> Generation:
+        """Make a generation live in one transaction."""
+        ...
+
+    def reject(self, generation: Generation, *, because: str) -> None:
+        """Record that a generation is not to be built or promoted again by itself."""
+        ...
+
+    def drop_retired(self) -> tuple[int, ...]:
+        """Drop what is beyond the generations kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What is live now, and what was before."""
+
+    live: Generation
+    before: int | None
+    action: Literal["promoted", "kept", "rolled back"]
+    dropped: tuple[int, ...] = ()
+
+
+def settle(store: SwapStore, catch_up: CatchUp) -> Swapped:
+    """Swap in the newest candidate when the gate said promote and integrity holds; else keep live."""
+    live = _live(store)
+    candidate = next((g for g in store.all() if g.state == "candidate"), None)
+    if candidate is None or candidate.decision != "promote" or (live and candidate.number < live.number):
+        if live is None:
+            said = f"generation {candidate.number} is {candidate.decision}" if candidate else "there is no candidate"
+            raise NotFound(f"nothing can go live: {said}; materialize the candidate, or use promote --because")
+        return Swapped(live, live.number, "kept")
+    return _go_live(store, candidate, catch_up, because="the gate said promote")
+
+
+def promote(store: SwapStore, catch_up: CatchUp, *, because: str) -> Swapped:
+    """Make the newest candidate live on a person's word. Integrity still blocks; raises NotFound without a candidate."""
+    candidate = next((g for g in store.all() if g.state == "candidate"), None)
+    if candidate is None:
+        raise NotFound("there is no candidate to promote; materialize first")
+    return _go_live(store, candidate, catch_up, because=because)
+
+
+def roll_back(store: SwapStore, target: Generation, catch_up: CatchUp | None, *, because: str) -> Swapped:
+    """Make the generation that was live before live again. It is brought up to date after, not before: seconds count."""
+    before = _live(store)
+    with store.lock():
+        live = store.swap(target, because=because)
+        if before:
+            store.reject(before, because=because)
+    if catch_up:
+        catch_up(live)
+    return Swapped(live, before.number if before else None, "rolled back")
+
+
+def _go_live(store: SwapStore, candidate: Generation, catch_up: CatchUp, *, because: str) -> Swapped:
+    failed = store.failed_checks(candidate)
+    if failed:
+        raise IntegrityError(
+            f"generation {candidate.number} may not go live: {', '.join(failed)} did not pass; mend it and materialize again"
+        )
+    before = _live(store)
+    with store.lock():
+        catch_up(candidate)
+        coverage = store.check_coverage(candidate)
+        if not coverage.passed:
+            raise CoverageError(f"generation {candidate.number} may not go live: {coverage.summary}")
+        live = store.swap(candidate, because=because)
+    dropped = store.drop_retired()
+    return Swapped(live, before.number if before else None, "promoted", dropped)
+
+
+def _live(store: SwapStore) -> Generation | None:
+    return next((g for g in store.all() if g.state == "live"), None)

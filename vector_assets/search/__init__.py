@@ -1,0 +1,1 @@
+"""Question -> hits, from the live generation and with its own checkpoint."""

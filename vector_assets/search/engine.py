@@ -1,0 +1,97 @@
+"""Search obeys the generation: it is resolved once, encoded with its checkpoint, and asked by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from vector_assets.errors import NotLive
+from vector_assets.records import Checkpoint, Encoder, Generation, Value, Vectors
+
+Method = Literal["vector", "exact"]
+LoadEncoder = Callable[[Checkpoint], Encoder]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One row found: its id, its cosine to the question, its fields, and whether the row has moved on since."""
+
+    id: str
+    score: float
+    row: Mapping[str, Value]
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The answer to one question. ``ms`` is all of it, encoding included."""
+
+    hits: tuple[Hit, ...]
+    method: Method
+    generation: int
+    ms: float
+
+
+class SearchReader(Protocol):
+    """What a searching role may read; stores/reader.py implements it."""
+
+    def live(self, collection: str) -> Generation:
+        """Return the live generation; raises NotLive when there is none."""
+        ...
+
+    def checkpoint(self, digest: str) -> Checkpoint:
+        """Return a checkpoint's folder, contract and canaries."""
+        ...
+
+    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+        """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
+        ...
+
+
+class SearchEngine:
+    """Answers questions of one collection. Encoders are loaded, and their canaries checked, once per checkpoint."""
+
+    def __init__(self, reader: SearchReader, collection: str, load: LoadEncoder) -> None:
+        """Keep the parts; nothing is loaded before the first question."""
+        self.reader = reader
+        self.collection = collection
+        self._load = load
+        self._encoders: dict[str, Encoder] = {}
+        self._generation: Generation | None = None
+
+    def search(self, question: str, *, k: int = 10, method: Method = "vector") -> Hits:
+        """Return the k nearest rows. A swap in between is followed once, never mixed."""
+        started = time.perf_counter()
+        for attempt in (1, 2):
+            generation = self._current(fresh=attempt == 2)
+            vector = self.encode(generation, [question])[0]
+            try:
+                hits = self.reader.search(generation, vector, k=k, exact=method == "exact")
+            except NotLive:
+                if attempt == 2:
+                    raise
+                continue
+            return Hits(hits, method, generation.number, 1000 * (time.perf_counter() - started))
+        raise AssertionError("the loop returns or raises")
+
+    def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the checkpoints of a generation: (n, dims), unit length."""
+        vectors = np.zeros((len(questions), generation.dims), dtype=np.float32)
+        for part in generation.parts:
+            vectors[:, part.place] = self._encoder(part.checkpoint).encode_queries(questions)
+        scaled: Vectors = (vectors / np.sqrt(len(generation.parts))).astype(np.float32)
+        return scaled
+
+    def _current(self, *, fresh: bool) -> Generation:
+        if fresh or self._generation is None:
+            self._generation = self.reader.live(self.collection)
+        return self._generation
+
+    def _encoder(self, digest: str) -> Encoder:
+        if digest not in self._encoders:
+            self._encoders[digest] = self._load(self.reader.checkpoint(digest))
+        return self._encoders[digest]

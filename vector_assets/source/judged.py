@@ -1,0 +1,99 @@
+"""Questions with known answers, in the BEIR layout: queries as JSONL, judgements as TSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from vector_assets.errors import SourceError
+from vector_assets.records import JudgedQuery, KeyColumn
+from vector_assets.source.jsonl import read_objects
+from vector_assets.source.keys import parse_key, row_key
+from vector_assets.source.storable import storable
+from vector_assets.source.storage import SourceFile, find_files, open_bytes
+
+_TEXT_KEY = (KeyColumn(name="id", type="text"),)
+_EXPECTED = "expected query-id, corpus-id and score, separated by tabs"
+
+
+def read_judged(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> list[JudgedQuery]:
+    """Return the queries that have at least one judgement above 0, in the order of their file.
+
+    ``key`` are the columns of the collection's key: a bigint key makes ``[4983]`` of corpus-id 4983, text ``["4983"]``.
+    """
+    texts = read_queries(queries)
+    judgements = read_qrels(qrels, key)
+    unknown = next((query for query in judgements if query not in texts), None)
+    if unknown is not None:
+        raise SourceError(f"{qrels}: query-id {unknown!r} is not in {queries}; expected judgements of its queries only")
+    judged = [
+        JudgedQuery(id=query, text=text, relevant=judgements[query])
+        for query, text in texts.items()
+        if judgements.get(query)
+    ]
+    if not judged:
+        raise SourceError(f"{qrels}: no query has a judgement above 0; expected at least one")
+    return judged
+
+
+def read_queries(url: str) -> dict[str, str]:
+    """Return the text of each query by its id: JSONL with ``_id`` (or ``id``) and ``text``."""
+    texts: dict[str, str] = {}
+    with closing(read_objects(url)) as lines:
+        for line in lines:
+            query = line.text("_id", "id")
+            if query in texts:
+                raise SourceError(f"{line.where}: query {query!r} stands twice; expected each id once")
+            texts[query] = line.text("text")
+    return texts
+
+
+def read_qrels(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dict[str, float]]:
+    """Return the judgements above 0 by query id and row key; a query without any is there, empty.
+
+    A line is query-id, corpus-id and score, or the four columns of TREC.
+    A first line whose score is no number is a header.
+    """
+    judgements: dict[str, dict[str, float]] = {}
+    scores: dict[tuple[str, str], float] = {}
+    for file in find_files(url):
+        for number, cells in _cells(file):
+            where = f"{file.name}:{number}"
+            score = _score(cells[-1])
+            if score is None:
+                if number == 1:
+                    continue
+                raise SourceError(f"{where}: score is {cells[-1]!r}; expected a number")
+            query, document = cells[0], row_key(parse_key(cells[-2], key, where))
+            if scores.setdefault((query, document), score) != score:
+                raise SourceError(
+                    f"{where}: {query} and {cells[-2]} were judged before with another score; expected one"
+                )
+            relevant = judgements.setdefault(query, {})
+            if score > 0:
+                relevant[document] = score
+    return judgements
+
+
+def _cells(file: SourceFile) -> list[tuple[int, list[str]]]:
+    lines = []
+    with open_bytes(file) as stream:
+        try:
+            text = stream.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file.name}: not UTF-8 at byte {error.start}; {_EXPECTED}") from error
+    for number, line in enumerate(storable(text).split("\n"), start=1):
+        if line.strip():
+            cells = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+            if len(cells) not in (3, 4):
+                raise SourceError(f"{file.name}:{number}: found {len(cells)} columns; {_EXPECTED}")
+            lines.append((number, cells))
+    return lines
+
+
+def _score(cell: str) -> float | None:
+    try:
+        score = float(cell)
+    except ValueError:
+        return None
+    return score if abs(score) < float("inf") else None

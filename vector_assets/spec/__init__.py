@@ -1,0 +1,30 @@
+"""What a user declares: frozen pydantic models, one file per noun. YAML and Python are the same model."""
+
+from vector_assets.spec.automation import Automation
+from vector_assets.spec.base import Spec
+from vector_assets.spec.collection import Collection
+from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.field import POSTGRES_TYPES, FieldType
+from vector_assets.spec.index import Index
+from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, Source
+from vector_assets.spec.space import Space, TextSpace
+from vector_assets.spec.training import FieldPairs, Split, Training
+
+__all__ = [
+    "POSTGRES_TYPES",
+    "Automation",
+    "Collection",
+    "Evaluation",
+    "FieldPairs",
+    "FieldType",
+    "FileSource",
+    "Index",
+    "PostgresSource",
+    "PythonCodeSource",
+    "Source",
+    "Space",
+    "Spec",
+    "Split",
+    "TextSpace",
+    "Training",
+]

@@ -1,0 +1,41 @@
+"""The base of every declaration: frozen, nothing unknown accepted."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+
+
+class Spec(BaseModel):
+    """What a user declares. Two equal declarations are equal values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+def _is_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must match [a-z][a-z0-9_]{0,39}: a small letter, then small letters, digits or _")
+    return value
+
+
+def _is_column(value: str) -> str:
+    if not value or len(value.encode()) > 63 or any(ord(c) < 32 for c in value):
+        raise ValueError("must be a column name of 1 to 63 bytes")
+    return value
+
+
+def _is_env_reference(value: str) -> str:
+    if not ENV_REFERENCE.fullmatch(value):
+        raise ValueError("must be a reference such as {{ env.MY_DATABASE_URL }}: secrets never stand in a declaration")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+ColumnName = Annotated[str, AfterValidator(_is_column)]
+SecretReference = Annotated[str, AfterValidator(_is_env_reference)]
+Share = Annotated[float, Field(gt=0, lt=1)]

@@ -1,0 +1,97 @@
+"""A collection: the rows of one raw table, and how they are made searchable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from vector_assets.spec.automation import Automation
+from vector_assets.spec.base import ColumnName, Name, Spec
+from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.field import FieldType
+from vector_assets.spec.index import Index
+from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, Source
+from vector_assets.spec.space import Space
+from vector_assets.spec.training import FieldPairs
+
+
+class Collection(Spec):
+    """One declaration, the same in YAML and Python. ``source``, ``fields`` and one space make a working collection."""
+
+    name: Name = Field(description="Names the tables, assets and commands: [a-z][a-z0-9_]{0,39}.")
+    description: str = Field(default="", description="Shown in the Dagster UI.")
+    owner: str | None = Field(default=None, description="team:name or an e-mail address, shown in the Dagster UI.")
+    source: Source
+    fields: dict[ColumnName, FieldType] = Field(min_length=1, description="Columns of the source with their types.")
+    filters: list[ColumnName] = Field(
+        default=[], description="Fields copied beside the vectors, so that an index can use them."
+    )
+    spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
+    index: Index = Index()
+    evaluation: Evaluation | None = None
+    automation: Automation = Automation()
+    keep_generations: int = Field(default=2, ge=1, le=20, description="Retired generations kept for rollback.")
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self._folder
+
+    def at(self, folder: Path) -> Collection:
+        """Return the same declaration, its relative paths starting from ``folder``."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def resolve(self, path: str) -> str:
+        """Return a path or URL as readers need it: URLs and absolute paths as they are, others from ``folder``."""
+        return path if "://" in path or Path(path).is_absolute() else str(self.folder / path)
+
+    @property
+    def read_fields(self) -> tuple[str, ...]:
+        """Fields that reach a vector or stand beside it; a change of any other encodes nothing."""
+        used = {name for space in self.spaces.values() for name in space.fields} | set(self.filters)
+        return tuple(name for name in self.fields if name in used)
+
+    @model_validator(mode="after")
+    def _names_refer(self) -> Collection:
+        for wrong in (*self._unknown_fields(), *self._wrong_for_source()):
+            raise ValueError(wrong)
+        return self
+
+    def _unknown_fields(self) -> Iterator[str]:
+        known = ", ".join(self.fields)
+        for where, name in self._mentions():
+            if name not in self.fields:
+                yield f"{where}: {name} is not a declared field; expected one of {known}"
+        for space_name, space in self.spaces.items():
+            pairs = space.train.pairs if space.train else None
+            if isinstance(pairs, FieldPairs) and pairs.query in space.fields:
+                yield (
+                    f"spaces.{space_name}.train.pairs.query: {pairs.query} is also read by the space, "
+                    "so the answer would contain the question; expected a field that the space does not read"
+                )
+
+    def _mentions(self) -> Iterator[tuple[str, str]]:
+        """Every place that names a field, with that name."""
+        for space_name, space in self.spaces.items():
+            where = f"spaces.{space_name}"
+            yield from ((f"{where}.fields", name) for name in space.fields)
+            if space.train and isinstance(space.train.pairs, FieldPairs):
+                yield f"{where}.train.pairs.query", space.train.pairs.query
+                if space.train.split.by:
+                    yield f"{where}.train.split.by", space.train.split.by
+        yield from (("filters", name) for name in self.filters)
+
+    def _wrong_for_source(self) -> Iterator[str]:
+        if isinstance(self.source, FileSource) and self.source.id in self.fields:
+            yield f"fields.{self.source.id}: is the id of the rows already; expected other columns"
+        if isinstance(self.source, PythonCodeSource):
+            offered = ", ".join(f"{name}: {kind}" for name, kind in PYTHON_CODE_FIELDS.items())
+            for name, kind in self.fields.items():
+                if PYTHON_CODE_FIELDS.get(name) != kind:
+                    yield f"fields.{name}: python_code has no such field of type {kind}; expected of {offered}"

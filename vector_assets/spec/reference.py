@@ -1,0 +1,150 @@
+"""docs/declaration.md, written from the models, so that the page cannot say what the code does not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from vector_assets.spec.collection import Collection
+from vector_assets.spec.shape import describe, inner_models, tag_of
+from vector_assets.spec.source import PYTHON_CODE_FIELDS
+
+#: Loaded by a test, so it stays true.
+EXAMPLE = """\
+type: vector_assets.CollectionComponent
+attributes:
+  name: papers
+  description: Abstracts of papers, with their topics.
+  source: {kind: file, path: corpus.jsonl.gz, id: _id}
+  fields: {title: text, text: text, published: datetime, citations: number, topic: category}
+  filters: [topic, published]
+  spaces:
+    text:
+      fields: [title, text]
+      encoder: minilm
+      train:
+        pairs: train_pairs.jsonl
+        split: {validation: 0.1, test: 0.1}
+        trainable: last_2
+  index: {recall: 0.98}
+  evaluation: {queries: queries.jsonl.gz, qrels: qrels_test.tsv.gz, metric: ndcg@10}
+  automation: {on_change: true, retrain: "0 3 * * 0"}
+"""
+
+_INTRODUCTION = """\
+# Declaring a collection
+
+<!-- Written from the models: change those, then run python -m vector_assets.spec.reference -->
+
+A collection is one file, `defs/<collection>/defs.yaml`. `source`, `fields` and one space make a working one:
+
+```yaml
+{example}```
+
+- Paths are relative to the file that names them. URLs are read through fsspec, and `.gz` is unpacked.
+- `"{{{{ env.NAME }}}}"` is replaced by a variable of the environment before anything is checked; the quotes are needed.
+  `"{{{{ env.NAME or 10 }}}}"` gives a default. A variable that is not set and has no default is an error.
+- Unknown keys, keys that stand twice and wrong types are refused with file, line and what was expected:
+  `vector-assets check` shows all of them.
+
+## Rows of files
+
+| declared | JSONL and Parquet | CSV and TSV |
+| --- | --- | --- |
+| `text` | text | the cell |
+| `category` | text, a whole number or a boolean | the cell |
+| `number` | a finite number | a decimal number such as `-1.5e3` |
+| `datetime` | ISO 8601 text, or a Parquet date or timestamp | ISO 8601 |
+
+Times without a zone are UTC. Null, and an empty cell, is a missing value. The id is text, or `bigint` where Parquet
+holds integers; whole numbers in JSONL become text. CSV and TSV have a header, and cells may be quoted with `"`.
+
+A line that cannot be read and a value of a wrong type are one failure each, and the rest goes on. A row without id, an
+id that stands twice, a column that no row has, and files without one readable row end the reading; nothing is kept.
+
+## Rows of Python code
+
+The key is `distribution:module:qualname`. The fields are
+{python_fields}.
+
+`summary` is the first sentence of the docstring. `body` is the code without signature and docstring; of a class, its
+attributes and the signatures of its methods. Files are parsed, never imported. Edits inside site-packages are seen
+when the distribution is installed anew.
+"""
+
+
+def render_reference() -> str:
+    """Return the page: an example, what rows may hold, and one table per model."""
+    fields = ",\n".join(f"`{name}` ({kind})" for name, kind in PYTHON_CODE_FIELDS.items())
+    parts = [_INTRODUCTION.format(example=EXAMPLE, python_fields=fields), "## Keys\n"]
+    parts += [_section(model) for model in _reachable(Collection)]
+    return "\n".join(parts)
+
+
+def _reachable(model: type[BaseModel]) -> list[type[BaseModel]]:
+    found = {model: None}
+    for field in model.model_fields.values():
+        for inner in inner_models(field.annotation):
+            found.update(dict.fromkeys(_reachable(inner)))
+    return list(found)
+
+
+def _section(model: type[BaseModel]) -> str:
+    tag = tag_of(model)
+    lines = [
+        f"### {model.__name__}\n",
+        (model.__doc__ or "").strip() + (f" Chosen by `kind: {tag}`." if tag else ""),
+        "",
+        "| key | type | default | what it is |",
+        "| --- | --- | --- | --- |",
+        *(_row(name, field) for name, field in model.model_fields.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    kind = describe(field.annotation)
+    for inner in inner_models(field.annotation):
+        kind = kind.replace(inner.__name__, f"[{inner.__name__}](#{inner.__name__.lower()})")
+    limits = ", ".join(filter(None, (_limit(constraint) for constraint in field.metadata)))
+    cells = (f"`{name}`", kind + (f" ({limits})" if limits else ""), _default(field), _meaning(name, field))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _meaning(name: str, field: FieldInfo) -> str:
+    inner = inner_models(field.annotation)
+    said = field.description or ("Chooses this model." if name == "kind" else "")
+    return said or ((inner[0].__doc__ or "").strip().partition("\n")[0] if len(inner) == 1 else "One of these models.")
+
+
+def _limit(constraint: object) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return " ".join(f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    shown = (
+        {None: "none", True: "`true`", False: "`false`"}.get(value)
+        if value is None or isinstance(value, bool)
+        else None
+    )
+    return shown or (f"`{value}`" if value not in ("", []) else "empty")
+
+
+def main() -> None:
+    """Write docs/declaration.md of this checkout."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "declaration.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(render_reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Spaces: one part of a collection's vector, an encoder over some fields."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.training import Training
+
+
+class TextSpace(Spec):
+    """One vector per row from the text of its fields, joined by line breaks."""
+
+    kind: Literal["text"] = "text"
+    fields: list[ColumnName] = Field(min_length=1, description="Declared fields, in the order they are read.")
+    encoder: str = Field(
+        default="minilm", min_length=1, description="minilm, hf:owner/name@revision, ./folder or models:/NAME@alias."
+    )
+    max_tokens: int | None = Field(default=None, ge=8, description="Shorter than the encoder's own limit, for speed.")
+    query_prefix: str | None = Field(
+        default=None, description="Put before a question; the encoder's own when left out."
+    )
+    document_prefix: str | None = Field(
+        default=None, description="Put before a row's text; the encoder's own when left out."
+    )
+    train: Training | None = None
+
+
+Space = TextSpace

@@ -1,0 +1,1 @@
+"""Our own schemas in Postgres, and MLflow: the only code that writes there."""

@@ -1,0 +1,194 @@
+"""One collection's side of the stores: what the embedding, index and swap stages ask for, under one roof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
+from vector_assets.encoder.canaries import check_canaries
+from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.errors import NotFound
+from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
+from vector_assets.index.retrieve import Block
+from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
+from vector_assets.source.judged import read_judged
+from vector_assets.spec import Collection
+from vector_assets.stores.indexes import Built
+from vector_assets.stores.relation import Relation
+from vector_assets.stores.sync import GenerationSync
+from vector_assets.stores.workspace import Workspace, checked_encoder
+
+
+class CollectionStore:
+    """Implements the Protocols of embedding/targets.py, index/candidate.py and index/swap.py."""
+
+    def __init__(self, workspace: Workspace, collection: Collection) -> None:
+        """Keep both; everything else is opened when it is needed."""
+        self.workspace = workspace
+        self.collection = collection
+        self._encoders: dict[str, TextEncoder] = {}
+
+    @cached_property
+    def relation(self) -> Relation:
+        """Where the rows are."""
+        return self.workspace.raw.relation(self.collection)
+
+    # -- generations
+
+    def all(self) -> tuple[Generation, ...]:
+        """Return all generations, the newest first."""
+        return self.workspace.generations.list(self.collection.name)
+
+    def create(self, layout: Layout, *, run_id: str | None) -> Generation:
+        """Make a building generation."""
+        return self.workspace.generations.create(self.collection, layout, self.relation, run_id=run_id)
+
+    def sync(
+        self, generation: Generation, *, reuse: Generation | None, run_id: str | None
+    ) -> AbstractContextManager[GenerationSync]:
+        """Open a sync of one generation."""
+        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id)
+
+    def layout(self) -> Layout:
+        """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
+        encoders = {}
+        for space in self.collection.spaces:
+            stored = self.workspace.checkpoints.encoder(self.collection.name, space)
+            if stored is None:
+                raise NotFound(
+                    f"encoder {self.collection.name}/{space} has no checkpoint yet; "
+                    f"run vector-assets materialize {self.collection.name} --stage encoder"
+                )
+            contract = self.workspace.checkpoints.get(stored.checkpoint).contract
+            encoders[space] = SpaceEncoder(stored.checkpoint, int(str(contract["dims"])))
+        return plan_layout(self.collection, encoders)
+
+    # -- encoders
+
+    def encoders(self, generation: Generation) -> Callable[[], Mapping[str, Encoder]]:
+        """Return a loader of a generation's encoders, so that a sync with nothing to encode loads none."""
+        return lambda: {part.space: self._encoder(part.checkpoint) for part in generation.parts}
+
+    def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
+        """Encode questions with a generation's checkpoints: (n, dims), unit length."""
+        vectors = np.zeros((len(texts), generation.dims), dtype=np.float32)
+        for part in generation.parts:
+            vectors[:, part.place] = self._encoder(part.checkpoint).encode_queries(texts)
+        scaled: Vectors = (vectors / np.sqrt(len(generation.parts))).astype(np.float32)
+        return scaled
+
+    def canaries(self, generation: Generation) -> Checked:
+        """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""
+        reports = []
+        for part in generation.parts:
+            checkpoint = self.workspace.checkpoints.get(part.checkpoint)
+            reports.append(check_canaries(load_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest))
+        worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
+        return check_canaries_found(
+            worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,
+            document_bound=worst.document_bound, passed=all(report.passed for report in reports),
+        )  # fmt: skip
+
+    def _encoder(self, digest: str) -> TextEncoder:
+        if digest not in self._encoders:
+            self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
+        return self._encoders[digest]
+
+    # -- index and measurements
+
+    def build(self, generation: Generation) -> Built:
+        """Build the index where it is missing."""
+        return self.workspace.indexes.build(generation)
+
+    def check_coverage(self, generation: Generation) -> Checked:
+        """Count source against vectors, both ways."""
+        counted = self.workspace.embeddings.coverage(generation, self.relation)
+        return check_coverage(
+            source=counted.source,
+            accounted=counted.embedded + counted.empty,
+            failed=counted.failed,
+            pending=counted.pending,
+            orphans=counted.orphans,
+            gaps=self.workspace.embeddings.chunk_gaps(generation, self.relation),
+        )
+
+    def worst_norm(self, generation: Generation) -> float:
+        """Return how far the farthest vector's length is from 1."""
+        return self.workspace.indexes.worst_norm(generation)
+
+    def sample(self, generation: Generation, count: int) -> Vectors:
+        """Return some vectors of the table, the same ones every time."""
+        return self.workspace.indexes.sample(generation, self.relation, count)
+
+    def neighbours(
+        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
+    ) -> list[list[float]]:
+        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+        return self.workspace.indexes.neighbours(generation, self.relation, queries, k=k, ef_search=ef_search)
+
+    def blocks(self, generation: Generation) -> Iterator[Block]:
+        """Stream all vectors with their keys."""
+        return self.workspace.embeddings.blocks(generation, self.relation)
+
+    def judged(self) -> list[JudgedQuery]:
+        """Return held-out queries: the declared ones, else the test split that the encoders were trained beside."""
+        evaluation = self.collection.evaluation
+        if evaluation:
+            resolve = self.collection.resolve
+            return read_judged(resolve(evaluation.queries), resolve(evaluation.qrels), self.relation.key)
+        found = []
+        for space in self.collection.spaces:
+            stored = self.workspace.checkpoints.encoder(self.collection.name, space)
+            if stored and stored.training_set:
+                pairs = self.workspace.checkpoints.training_set(stored.training_set).split("test")
+                found += [
+                    JudgedQuery(f"{space}-{number}", pair.query, {pair.key: 1.0})
+                    for number, pair in enumerate(pairs)
+                    if pair.key
+                ]
+        return found
+
+    @property
+    def metric(self) -> str:
+        """What the gate compares."""
+        return self.collection.evaluation.metric if self.collection.evaluation else "mrr@10"
+
+    def trained(self) -> Comparison | None:
+        """Return how the first trained space compares with its untrained base on held-out queries."""
+        for space in self.collection.spaces:
+            stored = self.workspace.checkpoints.encoder(self.collection.name, space)
+            known = self.workspace.checkpoints.training(stored.training_key) if stored and stored.training_key else None
+            if known and known[1].get("comparison"):
+                return Comparison(**cast(dict[str, float], known[1]["comparison"]))  # type: ignore[arg-type]
+        return None
+
+    # -- swap
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the collection's swap lock for the length of the block."""
+        with self.workspace.database.connect(autocommit=True) as connection:
+            connection.execute("select pg_advisory_lock(hashtextextended(%s, 4))", (f"swap/{self.collection.name}",))
+            yield
+
+    def failed_checks(self, generation: Generation) -> tuple[str, ...]:
+        """Return the blocking checks that did not pass when the generation was measured; all when it was not."""
+        checks = cast(dict[str, dict[str, object]], self.workspace.generations.measures(generation).get("checks", {}))
+        return tuple(name for name in CHECKS if not checks.get(name, {}).get("passed"))
+
+    def swap(self, generation: Generation, *, because: str) -> Generation:
+        """Make a generation live in one transaction."""
+        return self.workspace.generations.swap(self.collection, generation, self.relation, because=because)
+
+    def reject(self, generation: Generation, *, because: str) -> None:
+        """Record that a generation is not to be built or promoted again by itself."""
+        self.workspace.generations.decide(generation, Decision("keep", because))
+
+    def drop_retired(self) -> tuple[int, ...]:
+        """Drop what is beyond the generations kept."""
+        return self.workspace.generations.drop_retired(self.collection.name, keep=self.collection.keep_generations)

@@ -1,0 +1,90 @@
+"""What could not be read or encoded, kept by name until it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vector_assets.records import BadRow
+from vector_assets.stores.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row that is set aside: at which stage, which row, why."""
+
+    stage: str
+    row_key: str
+    error: str
+    attempts: int
+
+
+class FailureStore:
+    """Reads and writes ``ops.failures``."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep the database."""
+        self.database = database
+
+    def list(self, collection: str, *, limit: int = 100) -> tuple[Failure, ...]:
+        """Return failures, the newest first."""
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                self.database.compose(
+                    "select stage, row_key, error, attempts from {ops}.failures where collection = %s "
+                    "order by last_at desc, row_key limit %s"
+                ),
+                (collection, limit),
+            ).fetchall()
+        return tuple(Failure(str(a), str(b), str(c), int(str(d))) for a, b, c, d in rows)
+
+    def count(self, collection: str, stage: str | None = None) -> int:
+        """Return how many rows are set aside."""
+        with self.database.connect() as connection:
+            row = connection.execute(
+                self.database.compose(
+                    "select count(*) from {ops}.failures where collection = %s and stage = coalesce(%s, stage)"
+                ),
+                (collection, stage),
+            ).fetchone()
+        return int(str(row[0])) if row else 0
+
+    def settle(
+        self, collection: str, stage: str, bad: Sequence[BadRow], good: Sequence[str], *, run_id: str | None
+    ) -> None:
+        """Record failures and forget mended rows, in a transaction of its own: a failing batch cannot undo it."""
+        with self.database.connect() as connection:
+            if good:
+                connection.execute(
+                    self.database.compose(
+                        "delete from {ops}.failures where collection = %s and stage = %s and row_key = any(%s)"
+                    ),
+                    (collection, stage, list(good)),
+                )
+            self._put(connection, collection, stage, bad, run_id)
+
+    def replace(
+        self, connection: Connection, collection: str, stage: str, bad: Sequence[BadRow], *, run_id: str | None
+    ) -> None:
+        """Make the failures of a stage exactly these: what reads well again is no failure any more."""
+        connection.execute(
+            self.database.compose(
+                "delete from {ops}.failures where collection = %s and stage = %s and not row_key = any(%s)"
+            ),
+            (collection, stage, [row.where for row in bad]),
+        )
+        self._put(connection, collection, stage, bad, run_id)
+
+    def _put(
+        self, connection: Connection, collection: str, stage: str, bad: Sequence[BadRow], run_id: str | None
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                self.database.compose(
+                    "insert into {ops}.failures (collection, stage, row_key, error, content, run_id) "
+                    "values (%s, %s, %s, %s, %s, %s) on conflict (collection, stage, row_key) do update set "
+                    "error = excluded.error, content = excluded.content, run_id = excluded.run_id, "
+                    "attempts = {ops}.failures.attempts + 1, last_at = now()"
+                ),
+                [(collection, stage, row.where, row.error, row.content[:500], run_id) for row in bad],
+            )

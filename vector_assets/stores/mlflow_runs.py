@@ -1,0 +1,166 @@
+"""MLflow: every training run with its curves, and the registry that people browse. The only place that imports mlflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vector_assets.errors import EncoderError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """One MLflow run; implements records.RunLog. Numbers of one step go out in one request."""
+
+    client: MlflowClient
+    run_id: str
+    experiment_id: str
+
+    def params(self, values: Mapping[str, str | int | float | bool]) -> None:
+        """Log parameters once."""
+        from mlflow.entities import Param
+
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)[:6000]) for key, value in values.items()])
+
+    def metrics(self, values: Mapping[str, float], *, step: int) -> None:
+        """Log numbers of one step."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+
+    def artifact(self, path: Path, *, folder: str = "") -> None:
+        """Keep a file, or a folder with all it holds, with the run."""
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), artifact_path=folder or path.name)
+        else:
+            self.client.log_artifact(self.run_id, str(path), artifact_path=folder or None)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Label the run."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+
+class Tracking:
+    """Experiments, runs and the model registry of one tracking store."""
+
+    def __init__(self, uri: str, artifacts: str, *, ui: str = "") -> None:
+        """``artifacts`` is absolute: MLflow's own default depends on the working directory. ``ui`` starts links."""
+        self.uri = uri
+        self.artifacts = artifacts
+        self.ui = ui.rstrip("/")
+
+    @contextmanager
+    def run(
+        self, experiment: str, name: str, *, tags: Mapping[str, str], parent: TrackedRun | None = None
+    ) -> Iterator[TrackedRun]:
+        """Open a run; it ends FINISHED, or FAILED when the block raises. A child is shown below its parent."""
+        client = self._client()
+        experiment_id = self._experiment(client, experiment)
+        if parent:
+            tags = {**tags, "mlflow.parentRunId": parent.run_id}
+        opened = client.create_run(experiment_id, run_name=name, tags=dict(tags))
+        run = TrackedRun(client, opened.info.run_id, experiment_id)
+        try:
+            yield run
+        except BaseException:
+            client.set_terminated(run.run_id, status="FAILED")
+            raise
+        client.set_terminated(run.run_id, status="FINISHED")
+
+    def reopen(self, run_id: str) -> TrackedRun:
+        """Return a run that has ended, to add a file or a number to it."""
+        client = self._client()
+        return TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
+
+    def register(self, run: TrackedRun, name: str, folder: str, *, tags: Mapping[str, str]) -> str:
+        """Register the files below ``folder`` of a run as a model version with alias ``candidate``; return the version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run.client.create_registered_model(name, tags={"collection": name.partition(".")[0]})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{run.client.get_run(run.run_id).info.artifact_uri}/{folder}"
+        version = run.client.create_model_version(name, source, run_id=run.run_id, tags=dict(tags))
+        run.client.set_registered_model_alias(name, CANDIDATE, version.version)
+        return str(version.version)
+
+    def set_champion(self, name: str, version: str) -> None:
+        """Point the alias ``champion`` at the live version; saying it twice changes nothing."""
+        client = self._client()
+        if self.champion(name) != version:
+            client.set_registered_model_alias(name, CHAMPION, version)
+
+    def champion(self, name: str) -> str | None:
+        """Return the version that the alias ``champion`` names."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client().get_model_version_by_alias(name, CHAMPION).version)
+        except MlflowException:
+            return None
+
+    def model_folder(self, uri: str) -> Path:
+        """Return the local folder of ``models:/NAME@alias`` or ``models:/NAME/VERSION``; raises EncoderError."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        name, _, alias = uri.removeprefix("models:/").partition("@")
+        try:
+            if alias:
+                source = client.get_model_version_by_alias(name, alias).source
+            else:
+                name, _, version = name.rpartition("/")
+                source = client.get_model_version(name, version).source
+        except MlflowException as error:
+            reason = str(error).split("\n")[0]
+            raise EncoderError(f"encoder {uri}: {reason}; expected models:/NAME@alias of a registered model") from None
+        if source is None:
+            raise EncoderError(f"encoder {uri}: the version has no files")
+        return Path(download_artifacts(artifact_uri=source, tracking_uri=self.uri))
+
+    def link(self, run: TrackedRun) -> str | None:
+        """Return the address of a run in the MLflow UI, when one is being served."""
+        return f"{self.ui}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.ui else None
+
+    def initialise(self) -> None:
+        """Create the store's tables. Called once, under a lock: MLflow fails when two do it at once."""
+        self._client().search_experiments(max_results=1)
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(client.create_experiment(name, artifact_location=f"{self.artifacts}/mlflow/{name}"))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _client(self) -> MlflowClient:
+        # Set before the import: telemetry starts with it, and a hub is never asked.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)

@@ -1,0 +1,149 @@
+"""What search may see: connects as the reader, never as the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import psycopg
+from pgvector import HalfVector, Vector
+from pgvector.psycopg import register_vector
+from psycopg import sql
+
+from vector_assets.errors import DatabaseError, NotFound, NotLive
+from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
+from vector_assets.search.engine import Hit
+from vector_assets.source.keys import row_key
+from vector_assets.stores.database import READER, Connection, Names
+from vector_assets.stores.urls import DatabaseUrl
+
+
+class Reader:
+    """One connection of the reader role, opened at the first question and kept."""
+
+    def __init__(self, url: DatabaseUrl, names: Names, *, become: bool) -> None:
+        """``become`` says that the URL's user must turn into the reader; else the URL names the reader itself."""
+        self.url = url
+        self.names = names
+        self.become = become
+        self._connection: Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def live(self, collection: str) -> Generation:
+        """Return the live generation; raises NotLive when there is none."""
+        row = self._execute(
+            "select collection, generation, checkpoint_set, layout, dims, vector_type, metric, ef_search "
+            "from {search}.live where collection = %s",
+            (collection,),
+        ).fetchone()
+        if row is None:
+            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
+        name, number, stamp, layout, dims, kind, metric, ef_search = row
+        return Generation(
+            collection=str(name),
+            number=int(str(number)),
+            state="live",
+            checkpoint_set=str(stamp),
+            parts=tuple(
+                Part(
+                    str(part["space"]), int(str(part["offset"])), int(str(part["dims"])), str(part["checkpoint"]),
+                    tuple(cast(list[str], part["fields"])),
+                )
+                for part in cast(list[dict[str, object]], layout)
+            ),
+            dims=int(str(dims)),
+            vector_type=cast(Literal["vector", "halfvec"], kind),
+            filters=(),
+            metric=str(metric),
+            ef_search=int(str(ef_search)) if ef_search is not None else None,
+        )  # fmt: skip
+
+    def checkpoint(self, digest: str) -> Checkpoint:
+        """Return a checkpoint's folder, contract and canaries; raises NotFound."""
+        row = self._execute("select folder, contract from {search}.checkpoints where digest = %s", (digest,)).fetchone()
+        if row is None:
+            raise NotFound(f"checkpoint {digest[:12]} is not known to this database")
+        canaries = self._execute(
+            "select role, input, vector from {search}.canaries where checkpoint = %s order by item", (digest,)
+        ).fetchall()
+        return Checkpoint(
+            digest,
+            Path(str(row[0])),
+            cast(Mapping[str, str | int | float | bool | None], row[1]),
+            tuple(
+                Canary(cast(Literal["query", "document"], role), str(text), tuple(cast(list[float], vector)))
+                for role, text, vector in canaries
+            ),
+        )
+
+    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+        """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
+        wrap = Vector if generation.vector_type == "vector" else HalfVector
+        keys = self._keys(generation.collection)
+        query = self.names.compose(
+            "select f.score, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
+            "where f.generation = r.generation order by f.score desc, {order}",
+            function=self.names.table("search", generation.collection),
+            view=self.names.table("search", generation.collection + "_rows"),
+            same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(sql.Identifier(key)) for key in keys),
+            order=sql.SQL(", ").join(sql.SQL("f.{}").format(sql.Identifier(key)) for key in keys),
+        )
+        try:
+            cursor = self._connect().execute(query, (wrap(vector), k, generation.checkpoint_set, exact))
+        except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UndefinedFunction) as error:
+            raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
+        names = [column.name for column in cursor.description or ()]
+        return tuple(_hit(dict(zip(names, row, strict=True)), keys) for row in cursor.fetchall())
+
+    def _keys(self, collection: str) -> list[str]:
+        """The key's columns: what the function returns before chunk_no."""
+        row = self._connect().execute(
+            "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
+            "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
+            (self.names.prefix + "search", collection),
+        ).fetchone()
+        if row is None:
+            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
+        names, modes = cast(list[str], row[0]), cast(list[str], row[1])
+        out = [name for name, mode in zip(names, modes, strict=True) if mode == "t"]
+        return out[: out.index("chunk_no")]
+
+    def _execute(self, text: str, values: tuple[object, ...]) -> psycopg.Cursor[tuple[object, ...]]:
+        return self._connect().execute(self.names.compose(text), values)
+
+    def _connect(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            options = "-c timezone=UTC -c default_transaction_read_only=on"
+            try:
+                connection: Connection = psycopg.connect(
+                    self.url.libpq, options=options, autocommit=True, connect_timeout=10
+                )
+                if self.become:
+                    connection.execute(sql.SQL("set role {}").format(sql.Identifier(READER)))
+            except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
+                reason = " ".join(str(error).split())
+                raise DatabaseError(f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor") from None
+            register_vector(connection)
+            self._connection = connection
+        return self._connection
+
+
+def _hit(row: dict[str, object], keys: list[str]) -> Hit:
+    key = tuple(cast(list[str | int], [row[name] for name in keys]))
+    fields = {
+        name: cast(Value, value)
+        for name, value in row.items()
+        if name not in ("score", "embedded_at", "stale", "generation")
+    }
+    return Hit(
+        id=str(key[0]) if len(key) == 1 else row_key(key),
+        score=float(str(row["score"])),
+        row=fields,
+        stale=bool(row["stale"]),
+    )

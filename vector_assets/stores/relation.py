@@ -1,0 +1,69 @@
+"""The rows of a collection as SQL sees them: a raw table of ours, or the user's own table in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from vector_assets.records import KeyColumn
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table with its key columns; composes the fragments that the difference rule is made of.
+
+    In the tables of a generation the key's columns are k1, k2, …, with the source's own types.
+    """
+
+    table: sql.Identifier
+    key: tuple[KeyColumn, ...]
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Names of the key columns in a generation's tables."""
+        return tuple(f"k{number}" for number in range(1, len(self.key) + 1))
+
+    def source_key(self, alias: str) -> sql.Composed:
+        """``r."id", r."part"``: the key as the source spells it."""
+        return columns([column.name for column in self.key], alias)
+
+    def stored_key(self, alias: str) -> sql.Composed:
+        """``g."k1", g."k2"``: the key as a generation spells it."""
+        return columns(self.key_names, alias)
+
+    def same(self, source: str, stored: str) -> sql.Composed:
+        """``r."id" = g."k1" and …``: join the source with a table of a generation."""
+        return _equal([c.name for c in self.key], source, self.key_names, stored)
+
+    def same_stored(self, left: str, right: str) -> sql.Composed:
+        """``a."k1" = b."k1" and …``: join two tables of a generation."""
+        return _equal(self.key_names, left, self.key_names, right)
+
+    def key_definition(self) -> sql.Composed:
+        """``"k1" text not null, …`` for create table. Types are the catalogue's own words, not a user's."""
+        return sql.SQL(", ").join(
+            sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(column.type))  # type: ignore[arg-type]
+            for name, column in zip(self.key_names, self.key, strict=True)
+        )
+
+
+def columns(names: Sequence[str], alias: str) -> sql.Composed:
+    """``a."x", a."y"``."""
+    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in names)
+
+
+def digest(fields: Sequence[str], alias: str) -> sql.Composed:
+    """sha256 over a JSON array of fields: the one place that says whether inputs are the same.
+
+    The session settings that the text of JSON depends on are pinned by stores/database.py.
+    """
+    return sql.SQL("sha256(convert_to(json_build_array({})::text, 'UTF8'))").format(columns(fields, alias))
+
+
+def _equal(left: Sequence[str], left_alias: str, right: Sequence[str], right_alias: str) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left_alias, a), sql.Identifier(right_alias, b))
+        for a, b in zip(left, right, strict=True)
+    )

@@ -1,0 +1,293 @@
+"""One generation being made equal to its source: the difference rule, in SQL, by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector, Vector
+from psycopg import sql
+
+from vector_assets.records import BadRow, EmbeddedRow, Generation, Part, PendingRow
+from vector_assets.source.keys import row_key
+from vector_assets.stores.database import Connection
+from vector_assets.stores.failures import FailureStore
+from vector_assets.stores.relation import Relation, columns, digest
+
+Old = tuple[Generation, sql.Identifier, sql.Identifier]
+
+
+@dataclass(slots=True)
+class GenerationSync:
+    """Reads what needs work and writes what was made of it, on two connections in autocommit.
+
+    A row needs work when the digest of what is read of it is not the one the generation holds. The list of such
+    rows is a temporary table, made once; each page is read anew, so that it carries the digest of what was read,
+    and written only where the source still has that digest.
+    """
+
+    reading: Connection
+    writing: Connection
+    generation: Generation
+    relation: Relation
+    rows: sql.Identifier
+    vectors: sql.Identifier
+    old: Old
+    failures: FailureStore
+    page: int
+    run_id: str | None = None
+    pending: int = 0
+    unchanged: int = 0
+
+    @classmethod
+    def open(
+        cls,
+        reading: Connection,
+        writing: Connection,
+        generation: Generation,
+        relation: Relation,
+        *,
+        rows: sql.Identifier,
+        vectors: sql.Identifier,
+        old: Old,
+        failures: FailureStore,
+        page: int,
+        run_id: str | None,
+    ) -> GenerationSync:
+        """List what needs work. ``old`` is a generation whose vectors may be reused where the checkpoint is the same."""
+        sync = cls(reading, writing, generation, relation, rows, vectors, old, failures, page, run_id)
+        reading.execute(
+            sql.SQL(
+                "create temp table work as select row_number() over (order by {key}) as n, {key} "
+                "from {source} r left join {rows} g on {same} where g.row_digest is distinct from {digest}"
+            ).format(
+                key=relation.source_key("r"),
+                source=relation.table,
+                rows=rows,
+                same=relation.same("r", "g"),
+                digest=sync._row_digest("r"),
+            )
+        )
+        reading.execute("create index on pg_temp.work (n)")
+        reading.execute("analyze pg_temp.work")
+        sync.pending = sync._count(sql.SQL("select count(*) from pg_temp.work"))
+        sync.unchanged = sync._count(sql.SQL("select count(*) from {}").format(relation.table)) - sync.pending
+        sync._make_staging()
+        return sync
+
+    def remove_gone(self) -> int:
+        """Delete what left the source, from both tables in one statement."""
+        return self.writing.execute(
+            sql.SQL(
+                "with gone as (delete from {rows} g where not exists (select from {source} r where {same}) returning {key}), "
+                "vectors as (delete from {vectors} v using gone where {both}) select * from gone"
+            ).format(
+                rows=self.rows,
+                source=self.relation.table,
+                same=self.relation.same("r", "g"),
+                key=self.relation.stored_key("g"),
+                vectors=self.vectors,
+                both=self.relation.same_stored("v", "gone"),
+            )
+        ).rowcount
+
+    def pages(self) -> Iterator[list[PendingRow]]:
+        """Yield rows that need work; a row that left meanwhile is left out."""
+        for start in range(1, self.pending + 1, self.page):
+            rows = self.reading.execute(self._page_query(), (start, start + self.page - 1)).fetchall()
+            yield [self._pending(row) for row in rows]
+
+    def write(self, rows: Sequence[EmbeddedRow]) -> int:
+        """Stamp and store a page in one statement; what the source no longer has in that form is not stored."""
+        self._note_failures(rows)
+        with self.writing.transaction():
+            self.writing.execute("truncate pg_temp.staged_rows, pg_temp.staged_chunks")
+            self._stage(rows)
+            row = self.writing.execute(self._store_query()).fetchone()
+        assert row is not None
+        return int(str(row[0]))
+
+    # -- reading
+
+    def _page_query(self) -> sql.Composed:
+        parts = self.generation.parts
+        fields = [field for part in parts for field in part.fields]
+        before, rows, vectors = self.old
+        old_same = sql.SQL(", ").join(
+            sql.SQL("coalesce(p.{} = {} and p.state = 'done', false)").format(
+                sql.Identifier(f"d{before.parts.index(match) + 1}"), digest(part.fields, "r")
+            )
+            if (match := _same_part(before, part))
+            else sql.SQL("false")
+            for part in parts
+        )
+        join = sql.SQL(" left join {} p on {} left join {} o on {} and o.chunk_no = 0").format(
+            rows, self.relation.same("r", "p"), vectors, self.relation.same("r", "o")
+        )
+        return sql.SQL(
+            "select {key}, {row}, {digests}, {fields}, {vector}, {same} "
+            "from pg_temp.work w join {source} r on {on}{join} where w.n between %s and %s order by w.n"
+        ).format(
+            key=self.relation.source_key("r"),
+            row=self._row_digest("r"),
+            digests=sql.SQL(", ").join(digest(part.fields, "r") for part in parts),
+            fields=columns(fields, "r"),
+            vector=sql.SQL("o.vector, o.truncated"),
+            same=old_same,
+            source=self.relation.table,
+            on=sql.SQL(" and ").join(
+                sql.SQL("w.{0} = r.{0}").format(sql.Identifier(column.name)) for column in self.relation.key
+            ),
+            join=join,
+        )
+
+    def _pending(self, row: tuple[object, ...]) -> PendingRow:
+        parts = self.generation.parts
+        values = list(row)
+        take = _Taker(values)
+        key = tuple(take(len(self.relation.key)))
+        (row_digest,) = take(1)
+        digests = tuple(take(len(parts)))
+        inputs = tuple(tuple(take(len(part.fields))) for part in parts)
+        vector, truncated = take(2)
+        same = take(len(parts))
+        kept = tuple(self._kept(part, vector) if ok else None for part, ok in zip(parts, same, strict=True))
+        return PendingRow(key, row_digest, digests, inputs, kept, bool(truncated) and any(k is not None for k in kept))  # type: ignore[arg-type]
+
+    def _kept(self, part: Part, vector: object) -> NDArray[np.float32] | None:
+        if not isinstance(vector, Vector | HalfVector):
+            return None
+        match = _same_part(self.old[0], part)
+        if match is None:
+            return None
+        values = np.asarray(vector.to_numpy(), dtype=np.float32)[match.place]
+        return values if np.any(values) else None
+
+    # -- writing
+
+    def _make_staging(self) -> None:
+        digests = sql.SQL(", ").join(sql.SQL("{} bytea").format(sql.Identifier(name)) for name in self._digests())
+        self.writing.execute(
+            sql.SQL(
+                "create temp table staged_rows ({}, row_digest bytea, {}, chunk_count integer, state text)"
+            ).format(self.relation.key_definition(), digests)
+        )
+        self.writing.execute(
+            sql.SQL(
+                "create temp table staged_chunks ({}, chunk_no integer, chunk_digest bytea, start_offset integer, "
+                "stop_offset integer, vector {}({}), present bigint, truncated boolean)"
+            ).format(
+                self.relation.key_definition(),
+                sql.SQL(self.generation.vector_type),
+                sql.Literal(self.generation.dims),
+            )
+        )
+
+    def _stage(self, rows: Sequence[EmbeddedRow]) -> None:
+        kinds = [column.type for column in self.relation.key]
+        parts = len(self.generation.parts)
+        wrap = Vector if self.generation.vector_type == "vector" else HalfVector
+        with self.writing.cursor() as cursor, cursor.copy("copy pg_temp.staged_rows from stdin (format binary)") as copy:
+            copy.set_types([*kinds, "bytea", *["bytea"] * parts, "int4", "text"])
+            for row in rows:
+                copy.write_row(
+                    [*row.row.key, row.row.row_digest, *row.row.digests, len(row.chunks), row.state]
+                )
+        with self.writing.cursor() as cursor, cursor.copy("copy pg_temp.staged_chunks from stdin (format binary)") as copy:
+            copy.set_types([*kinds, "int4", "bytea", "int4", "int4", self.generation.vector_type, "int8", "bool"])
+            for row in rows:
+                for chunk in row.chunks:
+                    copy.write_row(
+                        [*row.row.key, chunk.number, chunk.digest, chunk.start, chunk.stop, wrap(chunk.vector),
+                         chunk.present, chunk.truncated]
+                    )  # fmt: skip
+
+    def _note_failures(self, rows: Sequence[EmbeddedRow]) -> None:
+        """Record bad rows before the batch is stored, in a transaction of their own; forget those that are mended."""
+        bad = [BadRow(row_key(row.row.key), row.error, str(row.row.inputs)) for row in rows if row.state == "failed"]
+        good = [row_key(row.row.key) for row in rows if row.state != "failed"]
+        self.failures.settle(self.generation.collection, "embeddings", bad, good, run_id=self.run_id)
+
+    def _store_query(self) -> sql.Composed:
+        """Compose the one statement that stamps vectors, digests and checkpoint set together."""
+        keys = sql.SQL(", ").join(sql.Identifier(name) for name in self.relation.key_names)
+        filters = self.generation.filters
+        targets = sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier("f_" + name)) for name in filters)
+        sources = sql.SQL("").join(sql.SQL(", r.{}").format(sql.Identifier(name)) for name in filters)
+        chunk = ["chunk_digest", "start_offset", "stop_offset", "vector", "present", "truncated"]
+        changed = [*chunk, "checkpoint_set", *(f"f_{name}" for name in filters)]
+        stored = ["row_digest", *self._digests(), "chunk_count", "state"]
+        return sql.SQL(
+            "with fresh as materialized (select s.* from pg_temp.staged_rows s join {source} r on {same} "
+            "where {digest} = s.row_digest), "
+            "gone as (delete from {vectors} v using fresh f where {vf} and v.chunk_no >= f.chunk_count), "
+            "put as (insert into {vectors} ({keys}, chunk_no, {chunk}, checkpoint_set{targets}) "
+            "select {ckeys}, c.chunk_no, {cchunk}, {stamp}{sources} from fresh f "
+            "join pg_temp.staged_chunks c on {cf} join {source} r on {same_c} "
+            "on conflict ({keys}, chunk_no) do update set {set_chunk}), "
+            "kept as (insert into {rows} ({keys}, {stored}) select {fkeys}, {fstored} from fresh f "
+            "on conflict ({keys}) do update set {set_rows}, applied_xid = pg_current_xact_id(), "
+            "embedded_at = clock_timestamp() returning 1) select count(*) from kept"
+        ).format(
+            source=self.relation.table,
+            same=self.relation.same("r", "s"),
+            digest=self._row_digest("r"),
+            vectors=self.vectors,
+            vf=self.relation.same_stored("v", "f"),
+            keys=keys,
+            chunk=_plain(chunk),
+            targets=targets,
+            ckeys=self.relation.stored_key("c"),
+            cchunk=columns(chunk, "c"),
+            stamp=sql.Literal(self.generation.checkpoint_set),
+            sources=sources,
+            cf=self.relation.same_stored("c", "f"),
+            same_c=self.relation.same("r", "c"),
+            set_chunk=_excluded(changed),
+            rows=self.rows,
+            stored=_plain(stored),
+            fkeys=self.relation.stored_key("f"),
+            fstored=columns(stored, "f"),
+            set_rows=_excluded(stored),
+        )
+
+    def _digests(self) -> list[str]:
+        return [f"d{number}" for number in range(1, len(self.generation.parts) + 1)]
+
+    def _row_digest(self, alias: str) -> sql.Composed:
+        fields = [field for part in self.generation.parts for field in part.fields]
+        return digest([*fields, *self.generation.filters], alias)
+
+    def _count(self, query: sql.Composable) -> int:
+        row = self.reading.execute(query).fetchone()  # type: ignore[call-overload]
+        return int(str(row[0]))
+
+
+class _Taker:
+    """Takes values off a row, from the left."""
+
+    def __init__(self, values: list[object]) -> None:
+        self.values, self.at = values, 0
+
+    def __call__(self, count: int) -> list[object]:
+        taken = self.values[self.at : self.at + count]
+        self.at += count
+        return taken
+
+
+def _same_part(before: Generation, part: Part) -> Part | None:
+    """The part of an older generation that means the same: same space, fields, width and checkpoint."""
+    for old in before.parts:
+        if (old.space, old.fields, old.dims, old.checkpoint) == (part.space, part.fields, part.dims, part.checkpoint):
+            return old
+    return None
+
+
+def _plain(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _excluded(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names)

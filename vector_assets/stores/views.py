@@ -1,0 +1,131 @@
+"""The SQL face of a live generation: a view over its rows, and a function that searches it."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from vector_assets.records import Generation
+from vector_assets.spec import Collection
+from vector_assets.stores.database import READER, Connection, Database
+from vector_assets.stores.relation import Relation, columns, digest
+
+
+class ViewStore:
+    """Makes ``search.<collection>_rows`` and ``search.<collection>(…)`` anew when a generation goes live."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep the database."""
+        self.database = database
+
+    def replace(self, connection: Connection, collection: Collection, generation: Generation, relation: Relation) -> None:
+        """Create view and function for a generation, in the caller's transaction."""
+        view = self.database.names.table("search", collection.name + "_rows")
+        connection.execute(sql.SQL("drop view if exists {}").format(view))
+        connection.execute(self._view(collection, generation, relation, view))
+        function = self.database.names.table("search", collection.name)
+        self._drop_functions(connection, collection.name)
+        # hnsw.ef_search is only a known setting once the extension's library is loaded.
+        connection.execute("select '[1]'::vector <=> '[1]'::vector")
+        connection.execute(self._function(connection, collection, generation, relation, function))
+        self._grant(connection, view, function, generation)
+
+    def missing(self, collection: str) -> bool:
+        """Tell whether the view is gone, as after a column of the raw table changed its type."""
+        with self.database.connect() as connection:
+            name = self.database.names.table("search", collection + "_rows").as_string(connection)
+            row = connection.execute("select to_regclass(%s) is null", (name,)).fetchone()
+        return bool(row and row[0])
+
+    def _view(
+        self, collection: Collection, generation: Generation, relation: Relation, view: sql.Identifier
+    ) -> sql.Composed:
+        names = [column.name for column in relation.key]
+        fields = [*names, *(field for field in collection.fields if field not in names)]
+        read = [*(field for part in generation.parts for field in part.fields), *generation.filters]
+        return self.database.compose(
+            "create view {view} as select {fields}, g.embedded_at, "
+            "g.row_digest is distinct from {digest} as stale, {number}::integer as generation "
+            "from {source} r left join {rows} g on {same}",
+            view=view,
+            fields=columns(fields, "r"),
+            digest=digest(read, "r"),
+            number=sql.Literal(generation.number),
+            source=relation.table,
+            rows=self.database.names.table("embedding", generation.table + "_rows"),
+            same=relation.same("r", "g"),
+        )
+
+    def _function(
+        self,
+        connection: Connection,
+        collection: Collection,
+        generation: Generation,
+        relation: Relation,
+        function: sql.Identifier,
+    ) -> sql.Composed:
+        row = connection.execute(
+            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'"
+        ).fetchone()
+        assert row is not None
+        keys = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))  # type: ignore[arg-type]
+            for column in relation.key
+        )
+        body = sql.SQL(
+            "begin "
+            "if checkpoint is not null and checkpoint not in ({stamps}) then "
+            "raise exception 'checkpoint % is not live for collection {label}; live is generation {number} with {live}', "
+            "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
+            "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
+            "vector_dims(q) using errcode = 'data_exception'; end if; "
+            "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
+            "return query select {names}, v.chunk_no, 1 - (v.vector <=> q::{kind}), {number}::integer "
+            "from {vectors} v order by v.vector <=> q::{kind} limit k; end"
+        ).format(
+            stamps=sql.SQL(", ").join(
+                sql.Literal(stamp) for stamp in (generation.checkpoint_set, *generation.checkpoints.values())
+            ),
+            label=sql.SQL(collection.name),  # type: ignore[arg-type]
+            number=sql.Literal(generation.number),
+            live=sql.SQL(", ".join(generation.checkpoints.values())),  # type: ignore[arg-type]
+            dims=sql.Literal(generation.dims),
+            names=columns(relation.key_names, "v"),
+            kind=sql.SQL(generation.vector_type),
+            vectors=self.database.names.table("embedding", generation.table),
+        )
+        # A forced custom plan knows the limit; a generic one guesses a tenth of the table and may not use the index.
+        return sql.SQL(
+            "create function {function}(q vector, k integer default 10, checkpoint text default null, "
+            "exact boolean default false) returns table ({keys}, chunk_no integer, score double precision, "
+            "generation integer) language plpgsql stable security definer rows 10 "
+            "set search_path = pg_catalog, {schema}, pg_temp set plan_cache_mode = force_custom_plan "
+            "set enable_indexscan = on set hnsw.ef_search = {ef} as {body}"
+        ).format(
+            function=function,
+            keys=keys,
+            schema=sql.Identifier(str(row[0])),
+            ef=sql.Literal(generation.ef_search or 40),
+            body=sql.Literal("#variable_conflict use_column " + body.as_string(connection)),
+        )
+
+    def _drop_functions(self, connection: Connection, name: str) -> None:
+        rows = connection.execute(
+            "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
+            "where n.nspname = %s and p.proname = %s",
+            (self.database.names.prefix + "search", name),
+        ).fetchall()
+        for (signature,) in rows:
+            connection.execute(sql.SQL("drop function {}").format(sql.SQL(str(signature))))  # type: ignore[arg-type]
+
+    def _grant(
+        self, connection: Connection, view: sql.Identifier, function: sql.Identifier, generation: Generation
+    ) -> None:
+        signature = sql.SQL("{}(vector, integer, text, boolean)").format(function)
+        connection.execute(sql.SQL("revoke all on function {} from public").format(signature))
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("grant select on {} to {}").format(view, sql.Identifier(READER)))
+                connection.execute(sql.SQL("grant execute on function {} to {}").format(signature, sql.Identifier(READER)))
+        except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege):
+            return

@@ -1,0 +1,181 @@
+"""Everything that a process needs to work on a project: database, stores, tracking, folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from vector_assets.encoder.canaries import check_canaries, require
+from vector_assets.encoder.contract import Contract, differences, read_contract
+from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.errors import ContractMismatch, EncoderError
+from vector_assets.records import Checkpoint
+from vector_assets.runtime.home import artifacts_root, home
+from vector_assets.runtime.locks import locked
+from vector_assets.runtime.postgres import ensure_postgres
+from vector_assets.search.engine import SearchEngine
+from vector_assets.stores.checkpoints import CheckpointStore
+from vector_assets.stores.database import READER, Database, Names, prepare
+from vector_assets.stores.embeddings import EmbeddingStore
+from vector_assets.stores.failures import FailureStore
+from vector_assets.stores.generations import GenerationStore
+from vector_assets.stores.indexes import IndexStore
+from vector_assets.stores.mlflow_runs import Tracking
+from vector_assets.stores.raw import RawStore
+from vector_assets.stores.reader import Reader
+from vector_assets.stores.urls import DatabaseUrl
+
+DATABASE_VARIABLE = "VECTOR_ASSETS_DATABASE_URL"
+READER_VARIABLE = "VECTOR_ASSETS_READER_URL"
+PREFIX_VARIABLE = "VECTOR_ASSETS_SCHEMA_PREFIX"
+OURS, DAGSTER, MLFLOW = "vector_assets", "dagster", "mlflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where our data, Dagster's storage and MLflow's tracking store are."""
+
+    database: DatabaseUrl
+    dagster: DatabaseUrl
+    tracking: str
+    embedded: bool
+
+
+def locate() -> Addresses:
+    """Return the addresses; the embedded server is started, and its databases made, when no URL is given."""
+    named = os.environ.get(DATABASE_VARIABLE)
+    tracking = os.environ.get("MLFLOW_TRACKING_URI")
+    if named:
+        url = DatabaseUrl.parse(named, name=DATABASE_VARIABLE)
+        prefix = os.environ.get(PREFIX_VARIABLE, "")
+        return Addresses(
+            url, url.schema(prefix + DAGSTER), tracking or url.schema(prefix + MLFLOW).libpq, embedded=False
+        )
+    server = ensure_postgres(home())
+    with locked(home() / "databases.lock", timeout=60, purpose="making the databases"), psycopg.connect(
+        server.url("postgres"), autocommit=True
+    ) as connection:
+        there = {row[0] for row in connection.execute("select datname from pg_database").fetchall()}
+        for name in (OURS, DAGSTER, MLFLOW):
+            if name not in there:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    url = DatabaseUrl.parse(server.url(OURS), name="the embedded Postgres")
+    return Addresses(url, url.database(DAGSTER), tracking or url.database(MLFLOW).libpq, embedded=True)
+
+
+class Workspace:
+    """The stores of one database, opened as they are needed."""
+
+    def __init__(self, addresses: Addresses, *, home: Path, artifacts: str) -> None:
+        """Use ``open_workspace`` instead."""
+        self.addresses = addresses
+        self.home = home
+        self.artifacts = artifacts
+
+    @cached_property
+    def database(self) -> Database:
+        """Our database, checked and migrated."""
+        return prepare(self.addresses.database, os.environ.get(PREFIX_VARIABLE, ""))
+
+    @cached_property
+    def raw(self) -> RawStore:
+        """Rows of collections."""
+        return RawStore(self.database)
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """Checkpoints, training sets, trainings."""
+        return CheckpointStore(self.database)
+
+    @cached_property
+    def embeddings(self) -> EmbeddingStore:
+        """Tables of vectors."""
+        return EmbeddingStore(self.database)
+
+    @cached_property
+    def generations(self) -> GenerationStore:
+        """Generations and what is live."""
+        return GenerationStore(self.database)
+
+    @cached_property
+    def indexes(self) -> IndexStore:
+        """Vector indexes."""
+        return IndexStore(self.database)
+
+    @cached_property
+    def failures(self) -> FailureStore:
+        """Rows that are set aside."""
+        return FailureStore(self.database)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """MLflow, its tables made on first use under a lock."""
+        tracking = Tracking(self.addresses.tracking, self.artifacts, ui=os.environ.get("VECTOR_ASSETS_MLFLOW_UI", ""))
+        marker = self.home / "mlflow.initialised"
+        with locked(self.home / "mlflow.lock", timeout=120, purpose="making MLflow's tables"):
+            if not marker.exists() or marker.read_text() != _mark(tracking.uri):
+                if not self.addresses.embedded and "MLFLOW_TRACKING_URI" not in os.environ:
+                    _ensure_schema(self.addresses.database, os.environ.get(PREFIX_VARIABLE, "") + MLFLOW)
+                tracking.initialise()
+                marker.write_text(_mark(tracking.uri))
+        return tracking
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where checkpoints are, each under its digest."""
+        if "://" in self.artifacts:
+            raise EncoderError(f"VECTOR_ASSETS_ARTIFACTS is {self.artifacts}; expected a folder, the only kind supported yet")
+        return Path(self.artifacts) / "checkpoints"
+
+    def encoder(self, digest: str) -> TextEncoder:
+        """Load a checkpoint by digest, contract and canaries checked."""
+        return checked_encoder(self.checkpoints.get(digest))
+
+    def search(self, collection: str) -> SearchEngine:
+        """Return the search engine of a collection, which reads as the reader role."""
+        _ = self.database
+        return SearchEngine(self.reader(), collection, checked_encoder)
+
+    def reader(self) -> Reader:
+        """Connect as the reader: its own login on the embedded server, its own URL, or the role taken on."""
+        names = Names(os.environ.get(PREFIX_VARIABLE, ""))
+        own = os.environ.get(READER_VARIABLE)
+        if own:
+            return Reader(DatabaseUrl.parse(own, name=READER_VARIABLE), names, become=False)
+        if self.addresses.embedded:
+            return Reader(self.addresses.database.user(READER), names, become=False)
+        return Reader(self.addresses.database, names, become=True)
+
+
+def open_workspace() -> Workspace:
+    """Open the workspace that the environment names."""
+    return Workspace(locate(), home=home(), artifacts=artifacts_root())
+
+
+def checked_encoder(checkpoint: Checkpoint) -> TextEncoder:
+    """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
+    encoder = load_encoder(checkpoint.folder)
+    if encoder.digest != checkpoint.digest:
+        raise ContractMismatch(
+            f"checkpoint {checkpoint.digest[:12]} has other files than were stored: {checkpoint.folder} has digest "
+            f"{encoder.digest[:12]}; restore the folder or materialize the encoder"
+        )
+    moved = differences(Contract.model_validate(dict(checkpoint.contract)), read_contract(checkpoint.folder))
+    if moved:
+        raise ContractMismatch(f"checkpoint {checkpoint.digest[:12]}: stored contract and folder differ: {moved[0]}")
+    require(check_canaries(encoder, checkpoint.canaries))
+    return encoder
+
+
+def _mark(uri: str) -> str:
+    return uri.split("@")[-1]
+
+
+def _ensure_schema(url: DatabaseUrl, name: str) -> None:
+    with psycopg.connect(url.libpq, autocommit=True) as connection:
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(name)))

@@ -1,0 +1,152 @@
+"""The model while it learns: frozen lower layers computed once per text, upper layers with gradients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vector_assets.encoder.text.batching import token_batches
+from vector_assets.encoder.text.packed import PackedEngine, is_packable
+from vector_assets.encoder.text.plain import load_sentence_transformer, padded
+from vector_assets.errors import EncoderError
+from vector_assets.records import Vectors
+
+if TYPE_CHECKING:
+    import torch
+
+#: Bytes of lower-layer results kept; beyond, texts are computed anew each time they are needed.
+KEPT_BYTES = 2 << 30
+
+_INFERENCE_TOKENS = 4096
+
+
+class Network:
+    """A checkpoint of which the last layers, or all, can learn. Dropout is off everywhere: few pairs, few epochs."""
+
+    def __init__(self, folder: Path, *, trainable: str, fast: bool = False, kept_bytes: int = KEPT_BYTES) -> None:
+        self._model: Any = load_sentence_transformer(folder)
+        self._transformer: Any = self._model[0].model
+        self.fast = fast
+        self._layers = _layers(self._transformer, folder)
+        learning = len(self._layers) if trainable == "all" else int(trainable.removeprefix("last_"))
+        self._frozen = max(0, len(self._layers) - learning)
+        for parameter in self._model.parameters():
+            parameter.requires_grad_(trainable == "all")
+        for layer in self._layers[self._frozen :]:
+            layer.requires_grad_(True)
+        lower = trainable != "all" and is_packable(folder)
+        self._lower = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes) if lower else None
+
+    @property
+    def layers(self) -> tuple[int, int]:
+        """How many layers are frozen, and how many there are."""
+        return self._frozen, len(self._layers)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return what learns."""
+        return [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return copies of the tensors that learn, by their names in the stored model."""
+        return {
+            name: parameter.detach().clone()
+            for name, parameter in self._transformer.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Put earlier weights back."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self._transformer.named_parameters():
+                if name in weights:
+                    parameter.copy_(weights[name])
+
+    def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return unit float32 vectors (texts, dims), with gradients where they are switched on."""
+        import torch
+
+        with self._precision():
+            features = padded(self._model.tokenizer, ids)
+            if self._lower is None:
+                found = self._model(features)
+            else:
+                hidden = self._upper(self._lower(ids, fast=self.fast), features["attention_mask"])
+                found = {"token_embeddings": hidden, "attention_mask": features["attention_mask"]}
+                for module in list(self._model)[1:]:
+                    found = module(found)
+        return torch.nn.functional.normalize(found["sentence_embedding"].float(), dim=1)
+
+    def encode(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        """Return the vectors of many texts, without gradients."""
+        import torch
+
+        vectors: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        with torch.no_grad():
+            for batch in token_batches([len(one) for one in ids], _INFERENCE_TOKENS):
+                vectors.append((batch, self.embed([ids[place] for place in batch]).numpy()))
+        result = np.empty((len(ids), vectors[0][1].shape[1]), np.float32)
+        for batch, values in vectors:
+            result[batch] = values
+        return result
+
+    def _upper(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        # True where attention may look; without padding no mask at all, which lets the fast kernels run.
+        visible = None if bool(mask.all()) else mask.bool()[:, None, None, :]
+        for layer in self._layers[self._frozen :]:
+            found = layer(hidden, attention_mask=visible)
+            hidden = found[0] if isinstance(found, tuple) else found
+        return hidden
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        import torch
+
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.fast):
+            yield
+
+
+class _Lower:
+    """Token vectors after the frozen layers, kept per text, since they never change."""
+
+    def __init__(self, engine: PackedEngine, layers: int, kept_bytes: int) -> None:
+        self._engine, self._layers = engine, layers
+        self._left = kept_bytes
+        self._kept: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
+
+    def __call__(self, ids: Sequence[Sequence[int]], *, fast: bool) -> torch.Tensor:
+        """Return (texts, longest, hidden) float32, zero where padded."""
+        import torch
+
+        keys = [(fast, tuple(one)) for one in ids]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = sorted({key for key in keys if key not in found}, key=lambda key: (len(key[1]), key))
+        if missing:
+            with torch.no_grad():
+                hidden, _ = self._engine.hidden([key[1] for key in missing], fast=fast, layers=self._layers)
+            for key, part in zip(missing, torch.split(hidden, [len(key[1]) for key in missing]), strict=True):
+                found[key] = part
+                size = part.numel() * part.element_size()
+                if size <= self._left:
+                    self._left -= size
+                    self._kept[key] = part.clone()  # a view would keep the whole batch in memory
+        return torch.nn.utils.rnn.pad_sequence([found[key].float() for key in keys], batch_first=True)
+
+
+def _layers(transformer: Any, folder: Path) -> list[Any]:  # noqa: ANN401 - any transformers model
+    import torch
+
+    stacks = [
+        module
+        for name, module in transformer.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and re.search(r"(^|\.)(layers?|block|h)$", name)
+    ]
+    if not stacks:
+        raise EncoderError(f"{folder}: no stack of layers found in {type(transformer).__name__}; set trainable: all")
+    return list(max(stacks, key=lambda stack: len(stack)))

@@ -1,0 +1,75 @@
+"""Contrastive: every other document of the batch is a wrong answer (InfoNCE, sentence-transformers' own loss)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vector_assets.records import Pair
+
+if TYPE_CHECKING:
+    import torch
+
+SCALE = 20.0
+_WINDOW = 16  # batches sorted by length together: less padding, while negatives stay varied
+
+
+class Contrastive:
+    """Multiple negatives ranking. A batch never holds one query or one document twice: those would be no negatives."""
+
+    def batches(
+        self, pairs: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
+    ) -> list[list[int]]:
+        """Shuffle, sort by length inside windows, cut into batches, put clashing pairs off, shuffle the batches."""
+        order = generator.permutation(len(pairs))
+        by_length = np.asarray(lengths)
+        window = size * _WINDOW
+        waiting: list[int] = []
+        made: list[list[int]] = []
+        for start in range(0, len(order), window):
+            part = order[start : start + window]
+            waiting.extend(int(place) for place in part[np.argsort(by_length[part], kind="stable")])
+            last = start + window >= len(order)
+            while len(waiting) >= size or (last and len(waiting) > 1):
+                batch, waiting = _take(pairs, waiting, size)
+                if len(batch) > 1:  # a batch of one has nothing to tell it from
+                    made.append(batch)
+                if last and len(batch) <= 1:
+                    break
+        return [made[place] for place in generator.permutation(len(made))]
+
+    def loss(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+        """Return the cross entropy of finding each query's own document among those of the batch."""
+        import torch
+        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+        rows = torch.arange(len(queries))
+        # The vectors are at hand, so the loss needs no model to make them with.
+        function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
+        return function.compute_loss_from_embeddings([queries, documents], rows)
+
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Return what to log about it."""
+        return {"objective": "contrastive", "scale": SCALE}
+
+
+def _take(pairs: Sequence[Pair], waiting: Sequence[int], size: int) -> tuple[list[int], list[int]]:
+    """Return the first ``size`` pairs that do not clash, and all others in their order."""
+    queries: set[str] = set()
+    documents: set[str] = set()
+    batch: list[int] = []
+    later: list[int] = []
+    for number, place in zip(count(), waiting, strict=False):
+        if len(batch) == size:
+            return batch, later + list(waiting[number:])
+        pair = pairs[place]
+        if pair.query in queries or pair.document in documents:
+            later.append(place)
+            continue
+        queries.add(pair.query)
+        documents.add(pair.document)
+        batch.append(place)
+    return batch, later

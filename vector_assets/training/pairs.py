@@ -1,0 +1,159 @@
+"""Rows -> a training set: pairs in three splits that share neither a group nor a near-duplicate. Pure.
+
+In this order, each step counted in the report:
+
+1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates.
+2.  Whole groups go to test, validation or train: by name, or by a hash of seed and group.
+3.  Test and validation are cut to ``max_held_out`` pairs each, drawn by seed.
+4.  A validation pair that resembles a test pair is removed; then a train pair that resembles any held-out one.
+    To resemble is a cosine of at least ``split.duplicates`` between the sets of word 3-grams of the two queries, or of
+    the two documents. A text of one or two words is its own only 3-gram.
+5.  Train is cut to ``max_pairs``, drawn by seed.
+
+The outcome does not depend on the order of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vector_assets.errors import SpecError
+from vector_assets.records import Pair, SplitName, TrainingSet
+from vector_assets.spec import FieldPairs, Training
+from vector_assets.training.duplicates import resembling
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be ""."""
+
+    key: str
+    query: str
+    document: str
+    group: str = ""
+
+
+def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
+    """Return the training set. Raises SpecError for an unknown group and for a split without pairs."""
+    report: Counter[str] = Counter()
+    kept = _usable(rows, training, report)
+    splits = _split(kept, training)
+    for name in ("test", "validation"):
+        splits[name] = _cap(splits[name], training.max_held_out, name, training.seed, report)
+    threshold = training.split.duplicates
+    splits["validation"] = _without(splits["validation"], splits["test"], "validation", threshold, report)
+    held_out = splits["validation"] + splits["test"]
+    splits["train"] = _without(splits["train"], held_out, "train", threshold, report)
+    splits["train"] = _cap(splits["train"], training.max_pairs, "train", training.seed, report)
+    _require_pairs(splits, training, report)
+    pairs = tuple(Pair(r.query, r.document, r.group, name, r.key) for name in SPLITS for r in splits[name])
+    report.update({name: len(splits[name]) for name in SPLITS})
+    return TrainingSet(pairs_digest(pairs), pairs, dict(report))
+
+
+def pairs_digest(pairs: Sequence[Pair]) -> str:
+    """Return sha256 over the canonical JSON of the pairs, in their order."""
+    total = hashlib.sha256()
+    for pair in pairs:
+        line = [pair.split, pair.group, pair.key, pair.query, pair.document]
+        total.update(
+            json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        )
+    return total.hexdigest()
+
+
+def _usable(rows: Iterable[PairRow], training: Training, report: Counter[str]) -> list[PairRow]:
+    least = training.pairs.min_words if isinstance(training.pairs, FieldPairs) else 1
+    found: dict[tuple[str, str], PairRow] = {}
+    for row in sorted(rows, key=lambda row: (row.group, row.key, row.query, row.document)):
+        report["rows"] += 1
+        query, document = row.query.strip(), row.document.strip()
+        words = len(query.split())
+        if not words:
+            report["empty_query"] += 1
+        elif words < least:
+            report["short_query"] += 1
+        elif not document:
+            report["empty_document"] += 1
+        elif (_plain(query), _plain(document)) in found:
+            report["duplicate"] += 1
+        else:
+            group = row.group or row.key or _hash(0, document)
+            found[_plain(query), _plain(document)] = PairRow(row.key, query, document, group)
+    return list(found.values())
+
+
+def _split(rows: Sequence[PairRow], training: Training) -> dict[SplitName, list[PairRow]]:
+    validation, test = training.split.validation, training.split.test
+    places: dict[str, SplitName] = {}
+    groups = sorted({row.group for row in rows})
+    if isinstance(validation, list) and isinstance(test, list):
+        for name, wanted in (("validation", validation), ("test", test)):
+            unknown = sorted(set(wanted) - set(groups))
+            if unknown:
+                raise SpecError(
+                    f"train.split.{name}: no usable pair has {training.split.by} = {unknown[0]!r} "
+                    f"(groups found: {_some(groups)})"
+                )
+        places = {**dict.fromkeys(validation, "validation"), **dict.fromkeys(test, "test")}
+    elif isinstance(validation, float) and isinstance(test, float):
+        for group in groups:
+            share = int(_hash(training.seed, group)[:16], 16) / 16**16
+            places[group] = "test" if share < test else "validation" if share < test + validation else "train"
+    splits: dict[SplitName, list[PairRow]] = {name: [] for name in SPLITS}
+    for row in rows:
+        splits[places.get(row.group, "train")].append(row)
+    return splits
+
+
+def _cap(rows: list[PairRow], most: int | None, name: SplitName, seed: int, report: Counter[str]) -> list[PairRow]:
+    if most is None or len(rows) <= most:
+        return rows
+    report[f"over_cap_{name}"] += len(rows) - most
+    drawn = sorted(range(len(rows)), key=lambda place: _hash(seed, rows[place].query + "\0" + rows[place].document))
+    return [rows[place] for place in sorted(drawn[:most])]
+
+
+def _without(
+    rows: list[PairRow], held_out: Sequence[PairRow], name: SplitName, threshold: float, report: Counter[str]
+) -> list[PairRow]:
+    if not rows or not held_out:
+        return rows
+    alike = resembling([row.query for row in rows], [row.query for row in held_out], threshold)
+    alike |= resembling([row.document for row in rows], [row.document for row in held_out], threshold)
+    report[f"near_duplicate_{name}"] += int(alike.sum())
+    return [row for row, is_alike in zip(rows, alike, strict=True) if not is_alike]
+
+
+def _require_pairs(
+    splits: Mapping[SplitName, Sequence[PairRow]], training: Training, report: Mapping[str, int]
+) -> None:
+    for name in SPLITS:
+        if len(splits[name]) < 2:
+            left_out = ", ".join(f"{reason} {count}" for reason, count in report.items() if reason != "rows")
+            raise SpecError(
+                f"train.split: {len(splits[name])} pairs in {name}, at least 2 are needed; "
+                f"of {report.get('rows', 0)} rows left out: {left_out or 'none'}; "
+                f"check split.by ({training.split.by}), the shares and duplicates"
+            )
+
+
+def _plain(text: str) -> str:
+    return _SPACE.sub(" ", text)
+
+
+def _hash(seed: int, text: str) -> str:
+    return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _some(groups: Sequence[str]) -> str:
+    return ", ".join(groups[:8]) + (f", … {len(groups)} in all" if len(groups) > 8 else "")

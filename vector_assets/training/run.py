@@ -1,0 +1,209 @@
+"""A training run: training set + base -> the checkpoint that validation chose, compared with its base on test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vector_assets.encoder.canaries import PER_ROLE
+from vector_assets.encoder.checkpoint import make_checkpoint
+from vector_assets.encoder.contract import Contract, ContractSettings
+from vector_assets.encoder.text.model import TextEncoder
+from vector_assets.metrics import paired_bootstrap
+from vector_assets.records import Checkpoint, Comparison, Pair, RunLog, TrainingSet
+from vector_assets.spec import Training
+from vector_assets.training.loop import History, Progress, Tokenize, fit, score_pool
+from vector_assets.training.network import Network
+from vector_assets.training.precision import gains_by_bfloat16
+from vector_assets.training.report import write_report
+from vector_assets.training.retrieval import Retrieval, pool_of
+
+#: Raised by hand when the same training set and settings would give other weights.
+CODE_VERSION = "1"
+
+#: Settings that say where pairs come from; the training set's own digest already says what they are.
+_NOT_IN_KEY = {"pairs", "split", "max_pairs", "max_held_out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a run. ``checkpoint`` is the base itself where nothing beat it."""
+
+    key: str
+    checkpoint: Checkpoint
+    base: Checkpoint
+    history: History
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    base_validation: Mapping[str, float]
+    base_test: Mapping[str, float]
+    comparison: Comparison
+    fast: bool
+    report: tuple[Path, ...]
+
+    @property
+    def improved(self) -> bool:
+        """The checkpoint is another than the base."""
+        return self.checkpoint.digest != self.base.digest
+
+
+def training_key(training_set: str, training: Training, base: str, settings: ContractSettings | None = None) -> str:
+    """Return what names a run by its ingredients: digests of training set and base, settings, version of this code."""
+    ingredients = {
+        "training_set": training_set,
+        "training": training.model_dump(mode="json", exclude=_NOT_IN_KEY),
+        "base": base,
+        "settings": asdict(settings or ContractSettings()),
+        "code": CODE_VERSION,
+    }
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def store_base(
+    training_set: TrainingSet,
+    training: Training,
+    base: Path,
+    destination: Path,
+    settings: ContractSettings | None = None,
+) -> Checkpoint:
+    """Store the untrained arm like any checkpoint; its digest is an ingredient of the training key."""
+    documents, queries = canary_texts(training_set, seed=training.seed)
+    return make_checkpoint(base, destination, settings=settings, documents=documents, queries=queries)
+
+
+def train(
+    training_set: TrainingSet,
+    training: Training,
+    base: Path,
+    *,
+    destination: Path,
+    log: RunLog,
+    base_log: RunLog,
+    settings: ContractSettings | None = None,
+    report_folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Fine-tune ``base`` (a model folder or a stored checkpoint) and store both arms below ``destination``.
+
+    Validation chooses the weights, the base's among them. Test is scored once per checkpoint and chooses nothing.
+    """
+    stored = store_base(training_set, training, base, destination, settings)
+    key = training_key(training_set.digest, training, stored.digest, settings)
+    tokenize = _tokenizer(stored.folder)
+    learn, check = training_set.split("train"), training_set.split("validation")
+    network = Network(stored.folder, trainable=training.trainable)
+    network.fast = gains_by_bfloat16(network, tokenize([pair.document for pair in learn[: training.batch_size]], False))
+    _log_start(log, base_log, key, training_set, training, stored, network)
+
+    test_pool = pool_of(training_set.split("test"))
+    base_test = score_pool(network, test_pool, tokenize)
+    history = fit(network, learn, check, training, tokenize=tokenize, log=log, progress=progress)
+    tuned_test = base_test if history.best_step == 0 else score_pool(network, test_pool, tokenize)
+    checkpoint = stored
+    if history.best_step:
+        documents, queries = canary_texts(training_set, seed=training.seed)
+        checkpoint = make_checkpoint(
+            stored.folder, destination, documents=documents, queries=queries, weights=network.weights()
+        )
+    comparison = paired_bootstrap(
+        base_test.reciprocal_ranks, tuned_test.reciprocal_ranks, metric="mrr@10", seed=training.seed
+    )
+    validation, base_validation = history.at(history.best_step).metrics, history.at(0).metrics
+    _log_end(log, base_log, history, (base_validation, base_test), (validation, tuned_test), checkpoint)
+    report = write_report(report_folder or destination / "reports" / key, history, comparison, training_set.report)
+    for path in report:
+        log.artifact(path, folder="report")
+    return Trained(
+        key=key,
+        checkpoint=_with_metrics(checkpoint, tuned_test),
+        base=_with_metrics(stored, base_test),
+        history=history,
+        validation=validation,
+        test=tuned_test.metrics,
+        base_validation=base_validation,
+        base_test=base_test.metrics,
+        comparison=comparison,
+        fast=network.fast,
+        report=report,
+    )
+
+
+def canary_texts(training_set: TrainingSet, *, seed: int) -> tuple[list[str], list[str]]:
+    """Draw documents and queries for canaries from the validation pairs."""
+    pairs: Sequence[Pair] = training_set.split("validation")
+    drawn = np.random.default_rng(seed).permutation(len(pairs))[:PER_ROLE]
+    return [pairs[place].document for place in drawn], [pairs[place].query for place in drawn]
+
+
+def _tokenizer(folder: Path) -> Tokenize:
+    encoder = TextEncoder(folder, precision="full")
+
+    def tokenize(texts: Sequence[str], is_query: bool) -> list[list[int]]:
+        return encoder.tokenize(texts, role="query" if is_query else "document").ids
+
+    return tokenize
+
+
+def _log_start(
+    log: RunLog,
+    base_log: RunLog,
+    key: str,
+    training_set: TrainingSet,
+    training: Training,
+    base: Checkpoint,
+    network: Network,
+) -> None:
+    frozen, layers = network.layers
+    contract = Contract.model_validate(base.contract)
+    shared: dict[str, str | int | float | bool] = {
+        "training_set": training_set.digest,
+        "base_checkpoint": base.digest,
+        "max_tokens": contract.max_tokens,
+    }
+    chosen = training.model_dump(mode="json", exclude={"pairs", "split"})
+    log.params({
+        **shared,
+        **{name: "" if value is None else value for name, value in chosen.items()},
+        **{f"pairs_{name}": count for name, count in training_set.report.items()},
+        "frozen_layers": frozen,
+        "layers": layers,
+        "bfloat16": network.fast,
+        "code_version": CODE_VERSION,
+    })  # fmt: skip
+    log.tags({"training_key": key, "arm": "tuned"})
+    base_log.params(shared)
+    base_log.tags({"training_key": key, "arm": "base", "checkpoint": base.digest})
+
+
+def _log_end(
+    log: RunLog,
+    base_log: RunLog,
+    history: History,
+    base: tuple[Mapping[str, float], Retrieval],
+    tuned: tuple[Mapping[str, float], Retrieval],
+    checkpoint: Checkpoint,
+) -> None:
+    for run, (validation, test), step in ((base_log, base, 0), (log, tuned, history.best_step)):
+        best = {f"best_validation_{_plain(name)}": value for name, value in validation.items()}
+        run.metrics({**best, **{f"test_{_plain(name)}": value for name, value in test.metrics.items()}}, step=step)
+    log.tags({"checkpoint": checkpoint.digest, "best_step": str(history.best_step)})
+
+
+def _with_metrics(checkpoint: Checkpoint, test: Retrieval) -> Checkpoint:
+    return Checkpoint(
+        checkpoint.digest,
+        checkpoint.folder,
+        checkpoint.contract,
+        checkpoint.canaries,
+        dict(test.metrics),
+        checkpoint.run_id,
+    )
+
+
+def _plain(name: str) -> str:
+    return name.replace("@", "_at_")  # MLflow refuses @ in the name of a metric
