@@ -17,6 +17,7 @@ create table {ops}.checkpoints (
     mlflow_run_id text,
     mlflow_model  text,                -- registered name
     mlflow_version text,
+    mlflow_experiment text,
     created_at    timestamptz not null default now()
 );
 

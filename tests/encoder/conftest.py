@@ -36,3 +36,11 @@ def tiny(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpo
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The packaged MiniLM as a stored checkpoint."""
     return make_checkpoint(resolve_encoder("minilm", folder=Path.cwd()), tmp_path_factory.mktemp("minilm"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny matrices gain nothing by threads, and lose much by them while the machine is shared."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ RunPython = Callable[..., subprocess.CompletedProcess[str]]
 
 def python_environment() -> dict[str, str]:
     """What a subprocess needs to import our package and its dependencies, whichever interpreter runs it."""
-    path = os.pathsep.join([str(REPOSITORY), sysconfig.get_path("purelib")])
+    path = os.pathsep.join([str(REPOSITORY), str(Path(psutil.__file__).parents[1])])
     return {"PATH": os.defpath, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 

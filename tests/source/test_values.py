@@ -32,7 +32,7 @@ from vector_assets.spec.field import FieldType
         ("datetime", "2026-01-31T10:00:00+02:00", datetime(2026, 1, 31, 8, tzinfo=UTC)),
         ("datetime", "2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
         ("datetime", date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
-        ("datetime", datetime(2026, 1, 31, 5), datetime(2026, 1, 31, 5, tzinfo=UTC)),  # noqa: DTZ001
+        ("datetime", datetime(2026, 1, 31, 5), datetime(2026, 1, 31, 5, tzinfo=UTC)),
     ],
 )
 def test_values_become_their_type(kind: FieldType, value: object, expected: object) -> None:

@@ -76,7 +76,7 @@ def test_training_learns_the_keywords(
     assert log.series("validation_mrr_at_10")[0] == (0, first.mrr)
     rates = [step.learning_rate for step in history.steps]
     warm = max(range(len(rates)), key=rates.__getitem__)
-    assert max(rates) == pytest.approx(training.learning_rate) and 0 < warm < 25 and rates[-1] < max(rates)
+    assert max(rates) == pytest.approx(training.learning_rate) and 0 < warm < 40 and rates[-1] < max(rates)
 
 
 def test_the_best_weights_are_kept_and_not_the_last(
@@ -85,7 +85,7 @@ def test_the_best_weights_are_kept_and_not_the_last(
     from vector_assets.training import loop
 
     # Learns at first; then the rate explodes and destroys what was learned.
-    monkeypatch.setattr(loop, "_share", lambda step, most: 1.0 if step < 24 else 3e4)
+    monkeypatch.setattr(loop, "_share", lambda step, most: 1.0 if step < 40 else 3e4)
     network = Network(stored, trainable="last_2")
     history = _fit(network, keywords, training.model_copy(update={"patience": 3}), tokenize)
     best, last = history.at(history.best_step), history.evaluations[-1]
@@ -97,12 +97,12 @@ def test_the_best_weights_are_kept_and_not_the_last(
 
 
 def test_the_base_is_kept_where_nothing_beats_it(
-    stored: Path, keywords: TrainingSet, training: Training, tokenize: Tokenize
+    stored: Path, solved: TrainingSet, training: Training, tokenize: Tokenize
 ) -> None:
     network = Network(stored, trainable="last_2")
     before = _tensors(network)
-    bad = training.model_copy(update={"learning_rate": 0.99, "patience": 2, "max_epochs": 3})
-    history = _fit(network, keywords, bad, tokenize)
+    bad = training.model_copy(update={"patience": 2, "max_epochs": 3})
+    history = _fit(network, solved, bad, tokenize)
     assert history.best_step == 0 and len(history.evaluations) == 3
     assert all(value.equal(before[name]) for name, value in _tensors(network).items())  # type: ignore[attr-defined]
 

@@ -63,7 +63,7 @@ def parse_all(tasks: Iterable[ParseTask], processes: int) -> Generator[Parsed]:
 class _Worker:
     def __init__(self) -> None:
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and code
+        self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _SERVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

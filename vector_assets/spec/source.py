@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from vector_assets.spec.base import ColumnName, Spec
 
 FileFormat = Literal["jsonl", "csv", "tsv", "parquet"]
+
+
+def _split_names(value: object) -> object:
+    """Names in one text, because a template gives one text."""
+    if not isinstance(value, str) or value.strip() == "*":
+        return value
+    return [name.strip() for name in value.split(",") if name.strip()]
 
 
 class FileSource(Spec):
@@ -26,9 +33,9 @@ class PythonCodeSource(Spec):
     """Functions and classes of installed distributions, parsed and never imported."""
 
     kind: Literal["python_code"]
-    distributions: Annotated[list[str], Field(min_length=1)] | Literal["*"] = Field(
-        description='Names of installed distributions, or "*" for all.'
-    )
+    distributions: Annotated[
+        Annotated[list[str], Field(min_length=1)] | Literal["*"], BeforeValidator(_split_names)
+    ] = Field(description='Names of installed distributions, as a list or separated by commas, or "*" for all.')
     per_distribution: int | None = Field(
         default=None,
         ge=1,

@@ -33,6 +33,7 @@ class Registered:
     run_id: str | None
     model: str | None
     version: str | None
+    experiment: str | None = None
 
 
 class CheckpointStore:
@@ -93,11 +94,10 @@ class CheckpointStore:
         with self.database.connect() as connection:
             connection.execute(
                 self.database.compose(
-                    "update {ops}.checkpoints set mlflow_run_id = coalesce(%s, mlflow_run_id), "
-                    "mlflow_model = coalesce(%s, mlflow_model), mlflow_version = coalesce(%s, mlflow_version) "
-                    "where digest = %s"
+                    "update {ops}.checkpoints set mlflow_run_id = %s, mlflow_model = %s, mlflow_version = %s, "
+                    "mlflow_experiment = %s where digest = %s"
                 ),
-                (registered.run_id, registered.model, registered.version, digest),
+                (registered.run_id, registered.model, registered.version, registered.experiment, digest),
             )
 
     def registered(self, digest: str) -> Registered:
@@ -105,7 +105,7 @@ class CheckpointStore:
         with self.database.connect() as connection:
             row = connection.execute(
                 self.database.compose(
-                    "select mlflow_run_id, mlflow_model, mlflow_version from {ops}.checkpoints where digest = %s"
+                    "select mlflow_run_id, mlflow_model, mlflow_version, mlflow_experiment from {ops}.checkpoints where digest = %s"
                 ),
                 (digest,),
             ).fetchone()

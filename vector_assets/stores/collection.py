@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
+from vector_assets.embedding.run import sync_one
 from vector_assets.encoder.canaries import check_canaries
 from vector_assets.encoder.text.model import TextEncoder, load_encoder
 from vector_assets.errors import NotFound
@@ -168,6 +169,10 @@ class CollectionStore:
         return None
 
     # -- swap
+
+    def catch_up(self, generation: Generation) -> None:
+        """Sync one generation, so that what changed while it was built is right as well."""
+        sync_one(generation, self, self.encoders)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

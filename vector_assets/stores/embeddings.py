@@ -164,6 +164,27 @@ class EmbeddingStore:
         assert row is not None
         return Coverage(*(int(str(value)) for value in row))
 
+    def content_version(self, generation: Generation) -> str:
+        """Digest of what a generation holds: its meaning, and each row with the digest of its inputs."""
+        names = [*digest_columns(generation), "row_digest", "state"]
+        keys = [f"k{n}" for n in range(1, 33)]
+        with self.database.connect() as connection:
+            present = connection.execute(
+                "select attname from pg_attribute where attrelid = %s::regclass and attname = any(%s)",
+                (self.rows_table(generation).as_string(connection), keys),
+            ).fetchall()
+            text = sql.SQL("row({})::text").format(columns([*(str(row[0]) for row in present), *names], "g"))
+            row = connection.execute(
+                sql.SQL(
+                    "select count(*), coalesce(bit_xor(hashtextextended({0}, 0)), 0), "
+                    "coalesce(bit_xor(hashtextextended({0}, 7)), 0) from {1} g"
+                ).format(text, self.rows_table(generation))
+            ).fetchone()
+        assert row is not None
+        count, one, two = (int(str(value)) for value in row)
+        content = f"{count}-{one & 0xFFFFFFFFFFFFFFFF:016x}{two & 0xFFFFFFFFFFFFFFFF:016x}"
+        return f"{generation.checkpoint_set[:12]}-{content}"
+
     def chunk_gaps(self, generation: Generation, relation: Relation) -> int:
         """Count rows whose number of vectors is not the number they were cut into."""
         with self.database.connect() as connection:

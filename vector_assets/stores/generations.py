@@ -178,6 +178,14 @@ class GenerationStore:
             )
         return live
 
+    def refresh_views(self, collection: Collection, generation: Generation, relation: Relation) -> None:
+        """Make view and function of the live generation anew: its ef_search was measured again, or a column went."""
+        with self.database.connect() as connection:
+            live = self._select(
+                connection, "where collection = %s and generation = %s", generation.collection, generation.number
+            )
+            self.views.replace(connection, collection, live[0], relation)
+
     def rollback_target(self, collection: str) -> Generation:
         """Return the retired generation that was live last; raises NotFound."""
         with self.database.connect() as connection:

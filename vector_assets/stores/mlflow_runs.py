@@ -57,11 +57,10 @@ class TrackedRun:
 class Tracking:
     """Experiments, runs and the model registry of one tracking store."""
 
-    def __init__(self, uri: str, artifacts: str, *, ui: str = "") -> None:
-        """``artifacts`` is absolute: MLflow's own default depends on the working directory. ``ui`` starts links."""
+    def __init__(self, uri: str, artifacts: str) -> None:
+        """``artifacts`` is absolute: MLflow's own default depends on the working directory."""
         self.uri = uri
         self.artifacts = artifacts
-        self.ui = ui.rstrip("/")
 
     @contextmanager
     def run(
@@ -134,10 +133,6 @@ class Tracking:
         if source is None:
             raise EncoderError(f"encoder {uri}: the version has no files")
         return Path(download_artifacts(artifact_uri=source, tracking_uri=self.uri))
-
-    def link(self, run: TrackedRun) -> str | None:
-        """Return the address of a run in the MLflow UI, when one is being served."""
-        return f"{self.ui}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self.ui else None
 
     def initialise(self) -> None:
         """Create the store's tables. Called once, under a lock: MLflow fails when two do it at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +65,25 @@ class RawStore:
             ).fetchone()
         return str(row[0]) if row and row[0] is not None else None
 
+    def fingerprint_of(self, collection: Collection, reader: SourceReader) -> str:
+        """Return what the source looks like now, with what is read of it."""
+        fields = hashlib.sha256(repr(sorted(collection.fields.items())).encode()).hexdigest()[:12]
+        return f"{reader.fingerprint()} {fields}"
+
+    def version(self, collection: str) -> str | None:
+        """Return the digest of the contents as they were last read."""
+        with self.database.connect() as connection:
+            row = connection.execute(
+                self.database.compose("select source_version from {ops}.collections where name = %s"), (collection,)
+            ).fetchone()
+        return str(row[0]) if row and row[0] is not None else None
+
+    def look(self, collection: Collection) -> str:
+        """Return the digest of a table in place as it is now, without recording it."""
+        relation = self.relation(collection)
+        with self.database.connect() as connection:
+            return self._measure(connection, relation, list(collection.fields))[1]
+
     def observe(self, collection: Collection) -> RawSync:
         """Count and digest a table in place; nothing is copied."""
         started = time.perf_counter()
@@ -80,7 +100,7 @@ class RawStore:
         table has the declared columns, it is not read at all.
         """
         started = time.perf_counter()
-        fingerprint = f"{reader.fingerprint()} {sorted(collection.fields.items())}"
+        fingerprint = self.fingerprint_of(collection, reader)
         if self.fingerprint(collection.name) == fingerprint:
             return self._unchanged(collection, started)
         fields = list(collection.fields)

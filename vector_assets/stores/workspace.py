@@ -115,7 +115,7 @@ class Workspace:
     @cached_property
     def tracking(self) -> Tracking:
         """MLflow, its tables made on first use under a lock."""
-        tracking = Tracking(self.addresses.tracking, self.artifacts, ui=os.environ.get("VECTOR_ASSETS_MLFLOW_UI", ""))
+        tracking = Tracking(self.addresses.tracking, self.artifacts)
         marker = self.home / "mlflow.initialised"
         with locked(self.home / "mlflow.lock", timeout=120, purpose="making MLflow's tables"):
             if not marker.exists() or marker.read_text() != _mark(tracking.uri):
@@ -124,6 +124,15 @@ class Workspace:
                 tracking.initialise()
                 marker.write_text(_mark(tracking.uri))
         return tracking
+
+    def mlflow_link(self, run_id: str, experiment: str | None) -> str:
+        """Return the address of a run in the MLflow UI; ``up`` serves it at VECTOR_ASSETS_MLFLOW_UI, port 5000 unsaid."""
+        base = os.environ.get("VECTOR_ASSETS_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
+        return f"{base}/#/experiments/{experiment or 0}/runs/{run_id}"
+
+    def tracked_model(self, uri: str) -> Path:
+        """Return the local folder of a registered model, ``models:/NAME@alias``."""
+        return self.tracking.model_folder(uri)
 
     @property
     def checkpoint_folder(self) -> Path:

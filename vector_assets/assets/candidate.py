@@ -1,0 +1,90 @@
+"""``candidate/<collection>``: an indexed, measured generation and the gate's decision on it."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import dagster as dg
+
+from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import comparison_table, numbers, table
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.index.integrity import CHECKS
+from vector_assets.spec import Collection
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.measuring import Measured, measure_newest
+
+CODE_VERSION = "1"
+_ASKED = {
+    "coverage": "Every row of the source is embedded, empty or set aside by name; no vector without its row.",
+    "dims_and_norm": "Vectors have the declared width and length 1.",
+    "canaries": "The encoder still gives the vectors it gave when it was stored, in bulk and for questions.",
+    "recall": "The index finds what an exact scan finds, as often as declared.",
+}
+
+
+class CandidateConfig(dg.Config):
+    """What a run of the candidate does beside measuring."""
+
+    maintenance: bool = False
+    """Remove dead tuples and measure again, even when nothing changed."""
+
+
+def build_candidate(collection: Collection) -> dg.AssetsDefinition:
+    """Return the asset with its blocking integrity checks; quality is recorded, it does not block."""
+    own = key("candidate", collection)
+
+    @dg.asset(
+        key=own,
+        deps=[key("embeddings", collection)],
+        group_name=collection.name,
+        kinds={"postgres", "hnsw"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        automation_condition=when_inputs_change(),
+        check_specs=[dg.AssetCheckSpec(name, asset=own, blocking=True, description=_ASKED[name]) for name in CHECKS],
+        description=(
+            "The newest generation with its HNSW index, measured: recall against an exact scan, integrity, and quality "
+            "against live on held-out queries. Decision: promote, keep or needs_evaluation."
+        ),
+    )
+    def candidate(
+        context: dg.AssetExecutionContext, config: CandidateConfig, workspace: WorkspaceResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+        store = CollectionStore(workspace.open(), collection)
+        measured = measure_newest(store, maintenance=config.maintenance, log=context.log.info)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(measured.version),
+            metadata=_metadata(collection, measured),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=check.name,
+                    asset_key=own,
+                    passed=check.passed,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    description=check.summary,
+                    metadata=numbers(check.numbers),
+                )
+                for check in measured.checks
+            ],
+        )
+
+    return candidate
+
+
+def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    values = measured.values
+    found: dict[str, dg.MetadataValue] = {  # type: ignore[type-arg]
+        "decision": dg.MetadataValue.text(measured.decision.decision),
+        "reason": dg.MetadataValue.text(measured.decision.reason),
+        "measured_now": dg.MetadataValue.bool(measured.now),
+        **numbers({"generation": measured.generation.number, **cast(dict[str, float], values["index"])}),
+        **numbers({f"test_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
+    }
+    recalls = cast(list[dict[str, float]], values["recalls"])
+    if recalls:
+        found["recall"] = table([dict(row) for row in recalls])
+        found |= numbers({"recall@10": recalls[-1]["mean"], "worst_recall@10": recalls[-1]["worst"]})
+    if measured.decision.comparison:
+        found["compared"] = comparison_table(measured.decision.comparison, old="before", new="candidate")
+    return found

@@ -1,0 +1,65 @@
+"""``embeddings/<collection>``: vectors made true to the rows."""
+
+import time
+
+import dagster as dg
+
+from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import numbers, speed, table
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.embedding.run import run_embeddings
+from vector_assets.spec import Collection
+from vector_assets.stores.collection import CollectionStore
+
+CODE_VERSION = "1"
+
+
+def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
+    """Return the asset that syncs live and the generation on its way."""
+
+    @dg.asset(
+        key=key("embeddings", collection),
+        deps=[key("raw", collection), *(key("encoder", collection, space) for space in collection.spaces)],
+        group_name=collection.name,
+        kinds={"postgres", "pytorch"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        pool="encoder",
+        automation_condition=when_inputs_change(),
+        description=(
+            "One vector per row in Postgres, stamped with its checkpoints and the digest of what was read. "
+            "Only rows whose inputs changed are encoded; what left the source leaves with the same run."
+        ),
+    )
+    def embeddings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        started = time.perf_counter()
+        stores = workspace.open()
+        store = CollectionStore(stores, collection)
+        layout = store.layout()
+
+        def progress(done: int, pending: int) -> None:
+            context.log.info(f"{done} of {pending} rows, {done / (time.perf_counter() - started):.0f} rows/s")
+
+        run = run_embeddings(
+            collection, layout, store, store.encoders, run_id=context.run.run_id, progress=progress
+        )
+        report = run.latest
+        newest = run.coming or run.live
+        assert newest is not None
+        counts = {name: getattr(report, name) for name in ("encoded", "reused", "unchanged", "removed", "failed", "truncated")}
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(stores.embeddings.content_version(newest)),
+            metadata={
+                "dagster/row_count": dg.MetadataValue.int(report.rows),
+                "dagster/table_name": dg.MetadataValue.text(stores.embeddings.vectors_table(newest).as_string(None)),
+                **numbers({**counts, "dims": newest.dims, "generation": newest.number}),
+                **speed(report.encoded, report.seconds),
+                "checkpoints": dg.MetadataValue.json(newest.checkpoints),
+                "generations": table(
+                    [{"generation": r.generation, "encoded": r.encoded, "removed": r.removed, "seconds": round(r.seconds, 2)} for r in run.reports]
+                ),
+            },
+        )
+
+    return embeddings

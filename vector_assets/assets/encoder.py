@@ -1,0 +1,65 @@
+"""``encoder/<collection>/<space>``: the checkpoint that rows are encoded with."""
+
+import time
+
+import dagster as dg
+
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import comparison_table, numbers, speed
+from vector_assets.assets.pictures import picture
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.spec import Collection
+from vector_assets.stores.training import settle_encoder
+from vector_assets.training.loop import Progress
+from vector_assets.training.run import CODE_VERSION
+
+
+def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
+    """Return the asset of one space; it is the only place that may ask a model hub."""
+    declared = collection.spaces[space]
+
+    @dg.asset(
+        key=key("encoder", collection, space),
+        deps=[key("training_set", collection, space)] if declared.train else [],
+        group_name=collection.name,
+        kinds={"pytorch", "mlflow"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        pool="encoder",
+        description=(
+            f"Checkpoint of space {space}, from {declared.encoder}"
+            + (
+                f", fine-tuned ({declared.train.objective}, {declared.train.trainable}) until validation stops improving. "
+                "A known training set, base and declaration reuse their checkpoint."
+                if declared.train
+                else ", untrained."
+            )
+        ),
+    )
+    def encoder(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        started = time.perf_counter()
+        tags = {"dagster/run_id": context.run.run_id, "asset": context.asset_key.to_user_string()}
+
+        def progress(now: Progress) -> None:
+            if now.step % 20 == 0:
+                context.log.info(f"step {now.step} of {now.steps} at most: loss {now.loss:.3f}, best MRR@10 {now.best_mrr:.3f}")
+
+        stores = workspace.open()
+        settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
+        metadata = {
+            "checkpoint": dg.MetadataValue.text(settled.checkpoint.digest),
+            "folder": dg.MetadataValue.path(str(settled.checkpoint.folder)),
+            "contract": dg.MetadataValue.json(dict(settled.checkpoint.contract)),
+            "trained_now": dg.MetadataValue.bool(settled.trained_now),
+            **speed(0, time.perf_counter() - started),
+        }
+        if settled.comparison:
+            metadata["tuned_against_base"] = comparison_table(settled.comparison, old="base", new="tuned")
+            metadata |= numbers({"test_mrr@10": settled.comparison.new, "base_test_mrr@10": settled.comparison.old})
+        if settled.registered.run_id:
+            metadata["mlflow_run"] = dg.MetadataValue.url(stores.mlflow_link(settled.registered.run_id, settled.registered.experiment))
+        if settled.curves:
+            metadata["curves"] = picture(settled.curves)
+        return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)
+
+    return encoder

@@ -1,0 +1,54 @@
+"""``index/<collection>``: what people search."""
+
+import dagster as dg
+
+from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import numbers, table
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.index.swap import settle
+from vector_assets.spec import Collection
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.outbox import project_live
+
+CODE_VERSION = "1"
+
+
+def build_index(collection: Collection) -> dg.AssetsDefinition:
+    """Return the asset that swaps the candidate in when the gate said promote, and else keeps live."""
+
+    @dg.asset(
+        key=key("index", collection),
+        deps=[key("candidate", collection)],
+        group_name=collection.name,
+        kinds={"postgres"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        automation_condition=when_inputs_change(),
+        description=(
+            "The live generation: views, search function and contract, swapped whole in one transaction. "
+            "The generations before it stay for vector-assets rollback."
+        ),
+    )
+    def index(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        stores = workspace.open()
+        store = CollectionStore(stores, collection)
+        swapped = settle(store, store.catch_up)
+        project_live(stores, collection.name)
+        context.log.info(f"generation {swapped.live.number} is live ({swapped.action})")
+        generations = [
+            {"generation": g.number, "state": g.state, "decision": g.decision or "", "dims": g.dims, "ef_search": g.ef_search or 0}
+            for g in store.all()
+        ]
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(f"{swapped.live.number}-{stores.embeddings.content_version(swapped.live)}"),
+            metadata={
+                **numbers({"generation": swapped.live.number, "ef_search": swapped.live.ef_search or 0}),
+                "action": dg.MetadataValue.text(swapped.action),
+                "checkpoints": dg.MetadataValue.json(swapped.live.checkpoints),
+                "generations": table(generations),
+            },
+        )
+
+    return index
+

@@ -1,0 +1,51 @@
+"""``raw/<collection>``: the rows of the source."""
+
+import dagster as dg
+
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import numbers, speed, table_metadata
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.source.open import open_source
+from vector_assets.spec import Collection, PostgresSource
+
+CODE_VERSION = "1"
+
+
+def build_raw(collection: Collection) -> dg.AssetsDefinition:
+    """Return the asset that makes ``raw`` equal to the source, or that looks at a table used in place."""
+    in_place = isinstance(collection.source, PostgresSource)
+
+    @dg.asset(
+        key=key("raw", collection),
+        group_name=collection.name,
+        kinds={"postgres", collection.source.kind} if not in_place else {"postgres", "table"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        description=(
+            f"Rows of {collection.name}, "
+            + ("in the user's own table: counted and digested, never copied or changed. " if in_place else "copied from the source; only rows that differ are written. ")
+            + collection.description
+        ).strip(),
+    )
+    def raw(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        stores = workspace.open()
+        sync = (
+            stores.raw.observe(collection)
+            if in_place
+            else stores.raw.sync(collection, open_source(collection), run_id=context.run.run_id)
+        )
+        if sync.unreadable:
+            for failure in stores.failures.list(collection.name, limit=10):
+                context.log.warning(f"set aside {failure.row_key}: {failure.error}")
+        counts = {name: getattr(sync, name) for name in ("inserted", "updated", "deleted", "unreadable")}
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sync.version),
+            metadata={
+                **table_metadata(collection, rows=sync.rows, table=stores.raw.relation(collection).table.as_string(None)),
+                **speed(sync.rows if sync.read else 0, sync.seconds),
+                **numbers(counts),
+                "read": dg.MetadataValue.bool(sync.read),
+            },
+        )
+
+    return raw

@@ -1,0 +1,60 @@
+"""``training_set/<collection>/<space>``: a snapshot of pairs, drawn on purpose and not by every row edit."""
+
+import time
+
+import dagster as dg
+
+from vector_assets.assets.keys import key, owners
+from vector_assets.assets.metadata import numbers, speed, table
+from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.spec import Collection
+from vector_assets.stores.training import draw_training_set
+
+CODE_VERSION = "1"
+
+
+class TrainingSetConfig(dg.Config):
+    """How a snapshot is made."""
+
+    refresh: bool = False
+    """Draw the pairs anew; otherwise the snapshot of this declaration is kept."""
+
+
+def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinition:
+    """Return the asset of one trained space."""
+
+    @dg.asset(
+        key=key("training_set", collection, space),
+        deps=[key("raw", collection)],
+        group_name=collection.name,
+        kinds={"postgres"},
+        owners=owners(collection),
+        code_version=CODE_VERSION,
+        description=(
+            f"Pairs that the encoder of {space} learns from, with whole groups held out for validation and test. "
+            "Kept until it is refreshed: by the retraining schedule, or by a launch with refresh: true."
+        ),
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, config: TrainingSetConfig, workspace: WorkspaceResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        started = time.perf_counter()
+        drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
+        examples = [
+            {"query": pair.query[:120], "document": pair.document[:200], "group": pair.group, "split": pair.split}
+            for split in ("train", "validation", "test")
+            for pair in drawn.training_set.split(split)[:3]
+        ]
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(drawn.training_set.digest),
+            metadata={
+                "dagster/row_count": dg.MetadataValue.int(len(drawn.training_set.pairs)),
+                **numbers(drawn.training_set.report),
+                **speed(0, time.perf_counter() - started),
+                "drawn": dg.MetadataValue.bool(drawn.drawn),
+                "digest": dg.MetadataValue.text(drawn.training_set.digest),
+                "examples": table(examples),
+            },
+        )
+
+    return training_set

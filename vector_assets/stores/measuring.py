@@ -1,0 +1,113 @@
+"""The candidate stage against the stores: measure the newest generation once per content, and remember it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import cast
+
+from vector_assets.embedding.run import sync_one
+from vector_assets.embedding.targets import find_targets
+from vector_assets.errors import NotFound
+from vector_assets.index.candidate import CandidateReport, measure_candidate
+from vector_assets.index.integrity import CheckName, Checked
+from vector_assets.records import Comparison, Decision, Generation
+from vector_assets.stores.collection import CollectionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a generation. ``now`` says whether it was measured in this run."""
+
+    generation: Generation
+    decision: Decision
+    checks: tuple[Checked, ...]
+    values: Mapping[str, object]
+    version: str
+    now: bool
+
+    @property
+    def sound(self) -> bool:
+        """No blocking check failed."""
+        return all(check.passed for check in self.checks)
+
+
+def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[str], None]) -> Measured:
+    """Measure the generation on its way, else live. What was measured of the same content is not measured again."""
+    generations = store.workspace.generations
+    targets = find_targets(store.collection, store.layout(), store.all())
+    generation = targets.coming or targets.live
+    if generation is None:
+        raise NotFound(f"collection {store.collection.name} has no vectors yet; materialize its embeddings first")
+    if maintenance:
+        store.workspace.indexes.vacuum(generation)
+        log("dead tuples removed")
+    content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
+    known = generations.measures(generation)
+    if known.get("content") != content or maintenance:
+        live = targets.live
+        report = measure_candidate(
+            store.collection, generation, live, store, store, store.judged(),
+            metric=store.metric, trained=store.trained(), log=log,
+        )  # fmt: skip
+        if generation.state == "building":
+            sync_one(generation, store, store.encoders)
+            content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
+        _remember(store, generation, report, content)
+        if generation.state == "live":
+            store.workspace.generations.refresh_views(store.collection, generation, store.relation)
+        return _measured(store, generation, now=True)
+    return _measured(store, generation, now=False)
+
+
+def _remember(store: CollectionStore, generation: Generation, report: CandidateReport, content: str) -> None:
+    generations = store.workspace.generations
+    table_bytes, _ = store.workspace.embeddings.sizes(generation)
+    generations.measure(
+        generation,
+        {
+            "content": content,
+            "checks": {check.name: asdict(check) for check in report.checks},
+            "recalls": [asdict(recall) for recall in report.recalls],
+            "evaluation": dict(report.evaluation),
+            "index": {
+                "vectors": report.built.rows,
+                "dims": generation.dims,
+                "index_bytes": report.built.bytes,
+                "table_bytes": table_bytes,
+                **({"index_seconds": report.built.seconds} if report.built.seconds else {}),
+            },
+        },
+        ef_search=report.recalls[-1].ef_search if report.recalls else None,
+    )
+    if generation.state != "live":
+        generations.decide(generation, report.decision)
+        generations.set_state(generation, "candidate")
+
+
+def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> Measured:
+    generations = store.workspace.generations
+    generation = generations.get(generation.collection, generation.number)
+    values = generations.measures(generation)
+    checks = tuple(
+        Checked(
+            cast(CheckName, name), bool(check["passed"]), str(check["summary"]), cast(dict[str, float], check["numbers"])
+        )
+        for name, check in cast(dict[str, dict[str, object]], values["checks"]).items()
+    )
+    decision = _decision(generations.decided(generation))
+    if generation.state == "live":
+        decision = Decision("keep", "live is up to date; there is no candidate to decide on", decision.comparison)
+    version = f"{generation.number}-{generation.state}-{str(values['content']).split()[0]}"
+    return Measured(generation, decision, checks, values, version, now)
+
+
+def _decision(recorded: Mapping[str, object]) -> Decision:
+    if not recorded:
+        return Decision("keep", "nothing was decided yet")
+    comparison = cast(dict[str, float] | None, recorded.get("comparison"))
+    return Decision(
+        recorded["decision"],  # type: ignore[arg-type]
+        str(recorded["reason"]),
+        Comparison(**comparison) if comparison else None,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,243 @@
+"""The training stages against the stores: draw a training set, find or make the checkpoint that its key names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+from psycopg import sql
+
+from vector_assets.embedding.text import row_text
+from vector_assets.encoder.checkpoint import make_checkpoint
+from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.resolve import resolve_encoder
+from vector_assets.errors import NotFound
+from vector_assets.records import Checkpoint, Comparison, Key, TrainingSet, Value
+from vector_assets.source.keys import row_key
+from vector_assets.source.pairs_file import read_pairs
+from vector_assets.spec import Collection, FieldPairs, Space, Training
+from vector_assets.stores.checkpoints import Registered, StoredEncoder
+from vector_assets.stores.mlflow_runs import TrackedRun
+from vector_assets.stores.relation import columns
+from vector_assets.stores.workspace import Workspace
+from vector_assets.training.loop import Progress
+from vector_assets.training.pairs import PairRow, pairs_from_rows
+from vector_assets.training.run import Trained, store_base, train, training_key
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A training set, and whether it was drawn now or kept."""
+
+    training_set: TrainingSet
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The checkpoint that a space uses next. ``comparison`` is tuned against base on test pairs, when trained."""
+
+    checkpoint: Checkpoint
+    trained_now: bool
+    comparison: Comparison | None
+    result: Mapping[str, object]
+    registered: Registered
+    curves: Path | None = None
+
+
+def draw_training_set(workspace: Workspace, collection: Collection, space: str, *, refresh: bool) -> Drawn:
+    """Return the snapshot of this declaration; draw it where there is none, or when asked to."""
+    training = _training(collection, space)
+    declared = _declaration(collection, space)
+    known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
+    if known and not refresh:
+        return Drawn(workspace.checkpoints.training_set(known), drawn=False)
+    rows = _field_pairs(workspace, collection, space) if isinstance(training.pairs, FieldPairs) else _file_pairs(
+        collection.resolve(training.pairs)
+    )
+    training_set = pairs_from_rows(rows, training)
+    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
+    return Drawn(training_set, drawn=True)
+
+
+def settle_encoder(
+    workspace: Workspace,
+    collection: Collection,
+    space: str,
+    *,
+    tags: Mapping[str, str],
+    progress: Callable[[Progress], None] | None = None,
+) -> Settled:
+    """Return the checkpoint of a space: known by its key, or trained now; the encoder's own where nothing is trained."""
+    declared = collection.spaces[space]
+    base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
+    settings = ContractSettings(declared.max_tokens, declared.query_prefix, declared.document_prefix)
+    if declared.train is None:
+        return _untrained(workspace, collection, space, base, settings, tags)
+    digest = workspace.checkpoints.latest_training_set(collection.name, space, _declaration(collection, space))
+    if digest is None:
+        raise NotFound(
+            f"training_set {collection.name}/{space} is not drawn yet; "
+            f"run vector-assets materialize {collection.name} --stage training_set"
+        )
+    training_set = workspace.checkpoints.training_set(digest)
+    stored = store_base(training_set, declared.train, base, workspace.checkpoint_folder, settings)
+    workspace.checkpoints.save(stored)
+    key = training_key(digest, declared.train, stored.digest, settings)
+    known = _known(workspace, key)
+    trained_now = known is None
+    if known is None:
+        _train(workspace, collection, space, training_set, base, settings, tags, progress)
+        known = _known(workspace, key)
+    assert known is not None
+    checkpoint, result = known
+    workspace.checkpoints.set_encoder(collection.name, space, StoredEncoder(checkpoint.digest, key, digest))
+    return Settled(
+        checkpoint,
+        trained_now=trained_now,
+        comparison=Comparison(**cast(dict[str, float], result["comparison"])),  # type: ignore[arg-type]
+        result=result,
+        registered=workspace.checkpoints.registered(checkpoint.digest),
+        curves=_curves(workspace, key),
+    )
+
+
+def _untrained(
+    workspace: Workspace, collection: Collection, space: str, base: Path, settings: ContractSettings, tags: Mapping[str, str]
+) -> Settled:
+    checkpoint = make_checkpoint(base, workspace.checkpoint_folder, settings=settings)
+    workspace.checkpoints.save(checkpoint)
+    registered = workspace.checkpoints.registered(checkpoint.digest)
+    if registered.version is None:
+        experiment = f"{collection.name}/{space}"
+        with workspace.tracking.run(experiment, "base", tags={**tags, "arm": "base"}) as run:
+            run.params({"encoder": collection.spaces[space].encoder, "checkpoint": checkpoint.digest})
+            registered = _register(workspace, collection, space, run, checkpoint)
+    workspace.checkpoints.set_encoder(collection.name, space, StoredEncoder(checkpoint.digest, None, None))
+    return Settled(checkpoint, trained_now=False, comparison=None, result={}, registered=registered)
+
+
+def _train(
+    workspace: Workspace,
+    collection: Collection,
+    space: str,
+    training_set: TrainingSet,
+    base: Path,
+    settings: ContractSettings,
+    tags: Mapping[str, str],
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    training = _training(collection, space)
+    experiment = f"{collection.name}/{space}"
+    with (
+        workspace.tracking.run(experiment, f"train {training_set.digest[:8]}", tags=tags) as run,
+        workspace.tracking.run(experiment, "base (run 0)", tags=tags, parent=run) as base_run,
+    ):
+        trained = train(
+            training_set, training, base,
+            destination=workspace.checkpoint_folder, log=run, base_log=base_run, settings=settings,
+            report_folder=_report_folder(workspace, training_set, training, base, settings), progress=progress,
+        )  # fmt: skip
+        workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
+        _register(workspace, collection, space, run, trained.checkpoint)
+    workspace.checkpoints.save_training(
+        trained.key, collection.name, space,
+        training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
+        result=_result(trained),
+    )  # fmt: skip
+
+
+def _register(
+    workspace: Workspace, collection: Collection, space: str, run: TrackedRun, checkpoint: Checkpoint
+) -> Registered:
+    """Log the checkpoint's files and register them; ``SentenceTransformer`` loads the folder as it is."""
+    name = f"{collection.name}.{space}"
+    run.artifact(checkpoint.folder, folder="checkpoint")
+    version = workspace.tracking.register(run, name, "checkpoint", tags={"checkpoint": checkpoint.digest})
+    registered = Registered(run.run_id, name, version, run.experiment_id)
+    workspace.checkpoints.register(checkpoint.digest, registered)
+    return registered
+
+
+def _known(workspace: Workspace, key: str) -> tuple[Checkpoint, Mapping[str, object]] | None:
+    """Return what a key gave, when its files are still there."""
+    known = workspace.checkpoints.training(key)
+    if known is None:
+        return None
+    checkpoint = workspace.checkpoints.get(known[0])
+    if not checkpoint.folder.is_dir():
+        return None
+    return checkpoint, known[1]
+
+
+def _result(trained: Trained) -> dict[str, object]:
+    return {
+        "comparison": asdict(trained.comparison),
+        "test": dict(trained.test),
+        "base_test": dict(trained.base_test),
+        "validation": dict(trained.validation),
+        "base_validation": dict(trained.base_validation),
+        "seconds": trained.history.seconds,
+        "steps": len(trained.history.steps),
+        "best_step": trained.history.best_step,
+        "improved": trained.improved,
+        "report": [str(path) for path in trained.report],
+    }
+
+
+def _field_pairs(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
+    """Stream pairs of the collection's own rows: one field asks, the space's text answers."""
+    training = _training(collection, space)
+    assert isinstance(training.pairs, FieldPairs)
+    relation = workspace.raw.relation(collection)
+    declared: Space = collection.spaces[space]
+    fields = [training.pairs.query, *([training.split.by] if training.split.by else []), *declared.fields]
+    query = sql.SQL("select {}, {} from {} r order by {}").format(
+        relation.source_key("r"), columns(fields, "r"), relation.table, relation.source_key("r")
+    )
+    size = len(relation.key)
+    with workspace.database.connect() as connection, connection.cursor(name="pairs") as cursor:
+        cursor.itersize = 5000
+        for row in cursor.execute(query):
+            values = cast(list[Value], list(row[size:]))
+            group = str(values.pop(1) or "") if training.split.by else ""
+            yield PairRow(row_key(cast(Key, row[:size])), str(values[0] or ""), row_text(values[1:]), group)
+
+
+def _file_pairs(path: str) -> Iterator[PairRow]:
+    for pair in read_pairs(path):
+        yield PairRow("", pair.query, pair.document, pair.group or "")
+
+
+def _declaration(collection: Collection, space: str) -> str:
+    """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
+    training = _training(collection, space)
+    drawn = training.model_dump(
+        mode="json", include={"pairs", "split", "max_pairs", "max_held_out", "seed"}
+    )
+    text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _training(collection: Collection, space: str) -> Training:
+    training = collection.spaces[space].train
+    if training is None:
+        raise NotFound(f"space {collection.name}/{space} declares no train:, so there is no training set")
+    return training
+
+
+def _report_folder(
+    workspace: Workspace, training_set: TrainingSet, training: Training, base: Path, settings: ContractSettings
+) -> Path:
+    name = training_key(training_set.digest, training, str(base), settings)
+    return Path(workspace.artifacts) / "reports" / name
+
+
+def _curves(workspace: Workspace, key: str) -> Path | None:
+    known = workspace.checkpoints.training(key)
+    paths = [Path(str(path)) for path in cast(list[str], known[1].get("report", []))] if known else []
+    return next((path for path in paths if path.suffix == ".png" and path.is_file()), None)
