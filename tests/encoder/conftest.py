@@ -12,7 +12,7 @@ from vector_assets.records import Checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny import make_tiny_bert  # noqa: E402 - a helper beside the tests, which are no package
+from tiny import make_tiny_bert
 
 
 @pytest.fixture(scope="session")

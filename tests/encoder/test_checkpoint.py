@@ -78,7 +78,7 @@ def test_a_pickle_inside_a_module_is_refused(source: Path) -> None:
     modules = json.loads((source / "modules.json").read_text())
     modules.append({"idx": 3, "name": "3", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
     (source / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(EncoderError, match="2_Dense.*pickle"):
+    with pytest.raises(EncoderError, match=r"2_Dense.*pickle"):
         check_folder(source)
 
 

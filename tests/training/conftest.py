@@ -11,11 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "encoder"))
 
-from tiny import make_tiny_bert  # noqa: E402 - a helper beside the tests, which are no package
+from tiny import make_tiny_bert
 
-from vector_assets.records import Pair, SplitName, TrainingSet  # noqa: E402
-from vector_assets.spec import Training  # noqa: E402
-from vector_assets.training import pairs_digest  # noqa: E402
+from vector_assets.records import Pair, SplitName, TrainingSet
+from vector_assets.spec import Training
+from vector_assets.training import pairs_digest
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +40,7 @@ def keywords() -> TrainingSet:
 @pytest.fixture(scope="session")
 def solved(keywords: TrainingSet) -> TrainingSet:
     """The same training pairs, but what is held out any model answers: the document is the query."""
-    pairs = tuple(
-        pair if pair.split == "train" else replace(pair, document=pair.query) for pair in keywords.pairs
-    )
+    pairs = tuple(pair if pair.split == "train" else replace(pair, document=pair.query) for pair in keywords.pairs)
     return TrainingSet(pairs_digest(pairs), pairs, keywords.report)
 
 
@@ -51,7 +49,7 @@ def training() -> Training:
     """Settings that learn the keyword task in a few seconds."""
     return Training(
         pairs="pairs.jsonl", trainable="last_2", learning_rate=3e-3, batch_size=24, evaluations_per_epoch=1,
-        patience=4, max_epochs=9, max_held_out=100,
+        patience=6, max_epochs=14, max_held_out=100,
     )  # fmt: skip
 
 

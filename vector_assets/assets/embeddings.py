@@ -1,12 +1,11 @@
 """``embeddings/<collection>``: vectors made true to the rows."""
 
-import time
-
 import dagster as dg
 
 from vector_assets.assets.conditions import when_inputs_change
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed, table
+from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.embedding.run import run_embeddings
 from vector_assets.spec import Collection
@@ -33,16 +32,10 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         ),
     )
     def embeddings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        started = time.perf_counter()
         stores = workspace.open()
         store = CollectionStore(stores, collection)
-        layout = store.layout()
-
-        def progress(done: int, pending: int) -> None:
-            context.log.info(f"{done} of {pending} rows, {done / (time.perf_counter() - started):.0f} rows/s")
-
         run = run_embeddings(
-            collection, layout, store, store.encoders, run_id=context.run.run_id, progress=progress
+            collection, store.layout(), store, store.encoders, run_id=context.run.run_id, progress=StageProgress(context)
         )
         report = run.latest
         newest = run.coming or run.live

@@ -7,6 +7,7 @@ import dagster as dg
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import comparison_table, numbers, speed
 from vector_assets.assets.pictures import picture
+from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection
 from vector_assets.stores.training import settle_encoder
@@ -40,9 +41,10 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         started = time.perf_counter()
         tags = {"dagster/run_id": context.run.run_id, "asset": context.asset_key.to_user_string()}
 
+        shown = StageProgress(context)
+
         def progress(now: Progress) -> None:
-            if now.step % 20 == 0:
-                context.log.info(f"step {now.step} of {now.steps} at most: loss {now.loss:.3f}, best MRR@10 {now.best_mrr:.3f}")
+            shown(now.step, now.steps, f"loss {now.loss:.3f}, best MRR@10 {now.best_mrr:.3f}")
 
         stores = workspace.open()
         settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)

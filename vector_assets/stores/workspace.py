@@ -125,6 +125,12 @@ class Workspace:
                 marker.write_text(_mark(tracking.uri))
         return tracking
 
+    def dagster_url(self) -> str:
+        """Return the address of Dagster's storage; on a server of the user's, its schema is made."""
+        if not self.addresses.embedded:
+            _ensure_schema(self.addresses.database, os.environ.get(PREFIX_VARIABLE, "") + DAGSTER)
+        return self.addresses.dagster.dagster
+
     def mlflow_link(self, run_id: str, experiment: str | None) -> str:
         """Return the address of a run in the MLflow UI; ``up`` serves it at VECTOR_ASSETS_MLFLOW_UI, port 5000 unsaid."""
         base = os.environ.get("VECTOR_ASSETS_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")

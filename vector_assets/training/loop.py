@@ -108,22 +108,17 @@ def fit(
     watch = _Watch(network, training.patience, lambda: score_pool(network, pool, tokenize).metrics, log, start)
     watch.look(0, 0.0)
 
-    per_epoch = len(train) // training.batch_size or 1
-    most = per_epoch * training.max_epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, most))
+    lengths = [len(one) for one in data.documents]
     steps: list[Step] = []
+    most = 0
     for epoch in range(training.max_epochs):
-        lengths = [len(one) for one in data.documents]
         batches = objective.batches(train, lengths, size=training.batch_size, generator=generator)
-        looks = {
-            round(len(batches) * (n + 1) / training.evaluations_per_epoch)
-            for n in range(training.evaluations_per_epoch)
-        }
+        most = most or len(batches) * training.max_epochs
+        looks = _looks(len(batches), training.evaluations_per_epoch)
         for number, batch in enumerate(batches, start=1):
-            rate = optimizer.param_groups[0]["lr"]
-            loss = _update(network, objective, data, batch, optimizer)
-            schedule.step()
+            rate = training.learning_rate * _share(len(steps), most)
+            loss = _update(network, objective, data, batch, optimizer, rate)
             steps.append(Step(len(steps) + 1, loss, rate))
             log.metrics({"loss": loss, "learning_rate": rate}, step=len(steps))
             if number in looks:
@@ -132,7 +127,7 @@ def fit(
                 progress(Progress(len(steps), max(most, len(steps)), loss, watch.best.mrr))
             if watch.is_over:
                 break
-        if watch.is_over or not batches:
+        if watch.is_over:
             break
     network.restore(watch.weights)
     return History(tuple(steps), tuple(watch.seen), watch.best.step, time.perf_counter() - start)
@@ -172,7 +167,12 @@ class _Watch:
 
 
 def _update(
-    network: Network, objective: Objective, data: _Data, batch: Sequence[int], optimizer: torch.optim.Optimizer
+    network: Network,
+    objective: Objective,
+    data: _Data,
+    batch: Sequence[int],
+    optimizer: torch.optim.Optimizer,
+    rate: float,
 ) -> float:
     import torch
 
@@ -182,11 +182,18 @@ def _update(
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     optimizer.step()
     return float(loss.detach())
 
 
+def _looks(batches: int, wanted: int) -> set[int]:
+    """Return after which batches of an epoch to evaluate: evenly, the last one included."""
+    return {max(1, round(batches * (number + 1) / wanted)) for number in range(wanted)}
+
+
 def _share(step: int, most: int) -> float:
-    """Share of the learning rate: up over the first tenth, then down to nothing at the last possible step."""
+    """Share of the learning rate: up over the first tenth, then down to a fiftieth at the last possible step."""
     warm = max(1, int(most * WARM_UP_SHARE))
     return (step + 1) / warm if step < warm else max(0.02, (most - step) / max(1, most - warm))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vector_assets.encoder.text.batching import token_batches
-from vector_assets.encoder.text.packed import PackedEngine, is_packable
+from vector_assets.encoder.text.packed import PackedEngine, Run, attend, is_packable, pool, runs_of
 from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
 from vector_assets.records import Vectors
@@ -72,16 +71,12 @@ class Network:
         """Return unit float32 vectors (texts, dims), with gradients where they are switched on."""
         import torch
 
-        with self._precision():
-            features = padded(self._model.tokenizer, ids)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.fast):
             if self._lower is None:
-                found = self._model(features)
+                found = self._model(padded(self._model.tokenizer, ids))["sentence_embedding"].float()
             else:
-                hidden = self._upper(self._lower(ids, fast=self.fast), features["attention_mask"])
-                found = {"token_embeddings": hidden, "attention_mask": features["attention_mask"]}
-                for module in list(self._model)[1:]:
-                    found = module(found)
-        return torch.nn.functional.normalize(found["sentence_embedding"].float(), dim=1)
+                found = self._embed_packed(self._lower, ids)
+        return torch.nn.functional.normalize(found, dim=1)
 
     def encode(self, ids: Sequence[Sequence[int]]) -> Vectors:
         """Return the vectors of many texts, without gradients."""
@@ -96,20 +91,16 @@ class Network:
             result[batch] = values
         return result
 
-    def _upper(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        # True where attention may look; without padding no mask at all, which lets the fast kernels run.
-        visible = None if bool(mask.all()) else mask.bool()[:, None, None, :]
-        for layer in self._layers[self._frozen :]:
-            found = layer(hidden, attention_mask=visible)
-            hidden = found[0] if isinstance(found, tuple) else found
-        return hidden
-
-    @contextmanager
-    def _precision(self) -> Iterator[None]:
+    def _embed_packed(self, lower: _Lower, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         import torch
 
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.fast):
-            yield
+        order = np.argsort([len(one) for one in ids], kind="stable")  # equal lengths side by side
+        ordered = [ids[place] for place in order]
+        runs = runs_of([len(one) for one in ordered])
+        hidden = lower(ordered, fast=self.fast)
+        for layer in self._layers[self._frozen :]:
+            hidden = _packed_layer(layer, hidden, runs)
+        return pool(hidden, runs, lower.pooling)[torch.from_numpy(np.argsort(order))]
 
 
 class _Lower:
@@ -117,11 +108,12 @@ class _Lower:
 
     def __init__(self, engine: PackedEngine, layers: int, kept_bytes: int) -> None:
         self._engine, self._layers = engine, layers
+        self.pooling = engine.pooling
         self._left = kept_bytes
         self._kept: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, ids: Sequence[Sequence[int]], *, fast: bool) -> torch.Tensor:
-        """Return (texts, longest, hidden) float32, zero where padded."""
+        """Return the tokens of all texts one after the other, (tokens, hidden) float32."""
         import torch
 
         keys = [(fast, tuple(one)) for one in ids]
@@ -136,17 +128,28 @@ class _Lower:
                 if size <= self._left:
                     self._left -= size
                     self._kept[key] = part.clone()  # a view would keep the whole batch in memory
-        return torch.nn.utils.rnn.pad_sequence([found[key].float() for key in keys], batch_first=True)
+        return torch.cat([found[key] for key in keys]).float()
+
+
+def _packed_layer(layer: Any, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:  # noqa: ANN401 - a BertLayer
+    """Run a layer of transformers' BERT on tokens without padding, through its own modules, so that it learns."""
+    inner = layer.attention.self
+    heads = inner.num_attention_heads
+    mixed = attend(inner.query(x), inner.key(x), inner.value(x), runs, heads=heads)
+    x = layer.attention.output(mixed, x)
+    found: torch.Tensor = layer.output(layer.intermediate(x), x)
+    return found
 
 
 def _layers(transformer: Any, folder: Path) -> list[Any]:  # noqa: ANN401 - any transformers model
     import torch
 
-    stacks = [
+    stacks: list[Any] = [
         module
         for name, module in transformer.named_modules()
         if isinstance(module, torch.nn.ModuleList) and re.search(r"(^|\.)(layers?|block|h)$", name)
     ]
     if not stacks:
         raise EncoderError(f"{folder}: no stack of layers found in {type(transformer).__name__}; set trainable: all")
-    return list(max(stacks, key=lambda stack: len(stack)))
+    deepest: Any = max(stacks, key=len)
+    return list(deepest)

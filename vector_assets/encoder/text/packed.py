@@ -47,7 +47,7 @@ class PackedEngine:
     def __init__(self, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, pooling: str) -> None:
         self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
         self._config = config
-        self._pooling = pooling
+        self.pooling = pooling
         self._stacks: dict[bool, _Stack] = {}
 
     @classmethod
@@ -64,9 +64,7 @@ class PackedEngine:
 
         with torch.inference_mode():
             hidden, runs = self.hidden(ids, fast=fast)
-            parts = [hidden[run.start : run.stop].view(run.texts, run.length, -1) for run in runs]
-            pooled = [part[:, 0] if self._pooling == "cls" else part.float().mean(1) for part in parts]
-            unit: Vectors = torch.nn.functional.normalize(torch.cat(pooled).float(), dim=1).numpy()
+            unit: Vectors = torch.nn.functional.normalize(pool(hidden, runs, self.pooling), dim=1).numpy()
         return unit.astype(np.float32, copy=False)
 
     def hidden(
@@ -101,6 +99,29 @@ def runs_of(lengths: Sequence[int]) -> list[Run]:
         runs.append(Run(texts, length, start, start + texts * length))
         start += texts * length
     return runs
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: Sequence[Run], *, heads: int
+) -> torch.Tensor:
+    """Return the attention of each text within itself; all (tokens, hidden). Gradients pass through."""
+    import torch
+
+    mixed = []
+    for run in runs:
+        shape = (run.texts, run.length, heads, -1)
+        q, k, v = (part[run.start : run.stop].view(shape).transpose(1, 2) for part in (query, key, value))
+        found = torch.nn.functional.scaled_dot_product_attention(q, k, v)  # (texts, heads, length, head width)
+        mixed.append(found.transpose(1, 2).reshape(run.texts * run.length, -1))
+    return torch.cat(mixed)
+
+
+def pool(hidden: torch.Tensor, runs: Sequence[Run], pooling: str) -> torch.Tensor:
+    """Return one float32 vector per text, not yet of unit length. Gradients pass through."""
+    import torch
+
+    parts = [hidden[run.start : run.stop].view(run.texts, run.length, -1) for run in runs]
+    return torch.cat([part[:, 0].float() if pooling == "cls" else part.float().mean(1) for part in parts])
 
 
 class _Linear:
@@ -170,17 +191,9 @@ class _Layer:
         return self._norm2(self._down(self._up(x, gelu=True), plus=x))
 
     def _attend(self, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
-        import torch
-
         tokens, width = x.shape
-        qkv = self._qkv(x).view(tokens, 3, self._heads, width // self._heads)
-        found = torch.empty_like(x)
-        for run in runs:
-            part = qkv[run.start : run.stop].view(run.texts, run.length, 3, self._heads, -1)
-            query, key, value = part.permute(2, 0, 3, 1, 4)  # each (texts, heads, length, head width)
-            mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-            found[run.start : run.stop] = mixed.transpose(1, 2).reshape(-1, width)
-        return found
+        query, key, value = self._qkv(x).view(tokens, 3, width).unbind(1)
+        return attend(query, key, value, runs, heads=self._heads)
 
 
 class _Stack:
