@@ -49,6 +49,7 @@ class Launched:
     stages: tuple[StageOutcome, ...]
     failed_checks: tuple[str, ...]
     error: str
+    user_fault: bool = False
 
 
 def launch(
@@ -59,7 +60,7 @@ def launch(
     refresh: bool = False,
     listener: Listener | None = None,
 ) -> Launched:
-    """Materialize stages of a collection by a recorded run. Errors that a person can mend are raised as they are."""
+    """Materialize stages of a collection by a recorded run."""
     instance = get_instance(workspace)
     keys = [key for stage in stages for key in stage_keys(collection, stage)]
     if not keys:
@@ -98,7 +99,7 @@ def _collect(run_id: str, events: Iterable[dg.DagsterEvent], listener: Listener)
     outcomes: list[StageOutcome] = []
     metadata: dict[str, Mapping[str, Any]] = {}
     failed: list[str] = []
-    error, success = "", False
+    error, user_fault, success = "", False, False
     for event in events:
         step = event.step_key or ""
         if event.is_step_start:
@@ -114,28 +115,23 @@ def _collect(run_id: str, events: Iterable[dg.DagsterEvent], listener: Listener)
             seconds = event.step_success_data.duration_ms / 1000
             outcomes.append(StageOutcome(step.partition("__")[0], seconds, metadata.get(step, {})))
         elif event.is_step_failure:
-            error = error or _raise_or_say(event)
+            error, user_fault = (error, user_fault) if error else _said(event)
         elif event.is_job_success:
             success = True
-    return Launched(run_id, success, tuple(outcomes), tuple(failed), error)
+    return Launched(run_id, success, tuple(outcomes), tuple(failed), error, user_fault)
 
 
-def _raise_or_say(event: dg.DagsterEvent) -> str:
-    """Return the innermost message of a failed step."""
+def _said(event: dg.DagsterEvent) -> tuple[str, bool]:
+    """Return the innermost message of a failed step, and whether it is a fault that a person can mend."""
     found = event.step_failure_data.error
     while found is not None and found.cause is not None:
         found = found.cause
     if found is None:
-        return "the step failed"
+        return "the step failed", False
     message = " ".join(found.message.split())
     name, _, rest = message.partition(": ")
     ours = {cls.__module__ + "." + cls.__qualname__: cls for cls in _all_errors(VectorAssetsError)}
-    if name in ours and issubclass(ours[name], UserError):
-        return f"{USER_FAULT}{rest}"
-    return rest if name in ours else message
-
-
-USER_FAULT = "user: "
+    return (rest, issubclass(ours[name], UserError)) if name in ours else (message, False)
 
 
 def _all_errors(cls: type[VectorAssetsError]) -> list[type[VectorAssetsError]]:

@@ -18,9 +18,13 @@ LoadEncoder = Callable[[Checkpoint], Encoder]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One row found: its id, its cosine to the question, its fields, and whether the row has moved on since."""
+    """One row found: its id, its cosine to the question, its fields, and whether the row has moved on since.
+
+    ``key`` is the JSON row key that judgements and labels use.
+    """
 
     id: str
+    key: str
     score: float
     row: Mapping[str, Value]
     stale: bool = False

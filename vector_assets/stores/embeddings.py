@@ -27,6 +27,7 @@ class Coverage:
     failed: int
     pending: int  # rows whose inputs are not what the generation holds, failed ones included until they change
     orphans: int  # rows with vectors that the source no longer has
+    stale: int  # rows whose vector is of older inputs
 
     @property
     def share(self) -> float:
@@ -150,7 +151,8 @@ class EmbeddingStore:
             "count(*) filter (where g.state = 'empty' and g.row_digest = {digest}), "
             "count(*) filter (where g.state = 'failed' and g.row_digest = {digest}), "
             "count(*) filter (where {source_key} is not null and g.row_digest is distinct from {digest}), "
-            "count(*) filter (where {source_key} is null) "
+            "count(*) filter (where {source_key} is null), "
+            "count(*) filter (where {source_key} is not null and g.row_digest <> {digest}) "
             "from {table} r full join {rows} g on {same}"
         ).format(
             source_key=sql.Identifier("r", relation.key[0].name),

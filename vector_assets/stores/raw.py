@@ -6,11 +6,12 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from psycopg import sql
 
 from vector_assets.errors import NotFound, SourceError
-from vector_assets.records import BadRow, KeyColumn, SourceReader
+from vector_assets.records import BadRow, KeyColumn, SourceReader, Value
 from vector_assets.spec import POSTGRES_TYPES, Collection, FieldType, PostgresSource
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.failures import FailureStore
@@ -56,6 +57,17 @@ class RawStore:
         relation = self.relation(collection)
         with self.database.connect() as connection:
             return _int(connection, sql.SQL("select count(*) from {}").format(relation.table))
+
+    def sample(self, collection: Collection, count: int) -> list[dict[str, Value]]:
+        """Return some rows by field, chosen by the hash of their key."""
+        relation = self.relation(collection)
+        fields = list(collection.fields)
+        query = sql.SQL(
+            "select {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}"
+        ).format(columns(fields, "r"), relation.table, relation.source_key("r"), sql.Literal(count))
+        with self.database.connect() as connection:
+            rows = connection.execute(query).fetchall()
+        return [dict(zip(fields, cast(tuple[Value, ...], row), strict=True)) for row in rows]
 
     def fingerprint(self, collection: str) -> str | None:
         """Return what the source looked like when it was last read."""

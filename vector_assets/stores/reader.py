@@ -143,6 +143,7 @@ def _hit(row: dict[str, object], keys: list[str]) -> Hit:
     }
     return Hit(
         id=str(key[0]) if len(key) == 1 else row_key(key),
+        key=row_key(key),
         score=float(str(row["score"])),
         row=fields,
         stale=bool(row["stale"]),

@@ -80,6 +80,8 @@ class ViewStore:
             "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
             "vector_dims(q) using errcode = 'data_exception'; end if; "
             "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
+            # The index hands out ef_search rows at most; more are asked for by a wider search.
+            "if k > {ef} then perform set_config('hnsw.ef_search', least(k, 1000)::text, true); end if; "
             "return query select {names}, v.chunk_no, 1 - (v.vector <=> q::{kind}), {number}::integer "
             "from {vectors} v order by v.vector <=> q::{kind} limit k; end"
         ).format(
@@ -90,6 +92,7 @@ class ViewStore:
             number=sql.Literal(generation.number),
             live=sql.SQL(", ".join(generation.checkpoints.values())),  # type: ignore[arg-type]
             dims=sql.Literal(generation.dims),
+            ef=sql.Literal(generation.ef_search or 40),
             names=columns(relation.key_names, "v"),
             kind=sql.SQL(generation.vector_type),
             vectors=self.database.names.table("embedding", generation.table),
@@ -100,7 +103,7 @@ class ViewStore:
             "exact boolean default false) returns table ({keys}, chunk_no integer, score double precision, "
             "generation integer) language plpgsql stable security definer rows 10 "
             "set search_path = pg_catalog, {schema}, pg_temp set plan_cache_mode = force_custom_plan "
-            "set enable_indexscan = on set hnsw.ef_search = {ef} as {body}"
+            "set enable_indexscan = on set hnsw.ef_search = {ef} set hnsw.iterative_scan = strict_order as {body}"
         ).format(
             function=function,
             keys=keys,

@@ -1,0 +1,108 @@
+"""The Python face: ``vector_assets.connect(project).collection("papers").search("…", k=10)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vector_assets.index.swap import Swapped, promote, roll_back
+from vector_assets.search.engine import Hits, Method, SearchEngine
+from vector_assets.spec import Collection
+from vector_assets.spec.project import Project, find_project
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.evaluating import Evaluated, evaluate_live
+from vector_assets.stores.outbox import project_live
+from vector_assets.stores.planning import Plan, plan
+from vector_assets.stores.status import Status, collection_status
+from vector_assets.stores.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from vector_assets.assets.launch import Launched
+    from vector_assets.assets.progress import Listener
+
+
+def connect(project: str | Path | None = None) -> Client:
+    """Open a project: the argument, else VECTOR_ASSETS_PROJECT, else the bundled one."""
+    return Client(find_project(Path(project) if project else None), open_workspace())
+
+
+class Client:
+    """A project and the workspace that its collections live in."""
+
+    def __init__(self, project: Project, workspace: Workspace) -> None:
+        """Use ``connect`` instead."""
+        self.project = project
+        self.workspace = workspace
+
+    def collection(self, name: str) -> CollectionClient:
+        """Return one collection; raises NotFound."""
+        return CollectionClient(self.workspace, self.project.collection(name))
+
+    def collections(self) -> tuple[CollectionClient, ...]:
+        """Return all collections, sorted by name."""
+        return tuple(CollectionClient(self.workspace, each) for each in self.project.collections())
+
+
+class CollectionClient:
+    """One collection: search it, materialize it, look at it."""
+
+    def __init__(self, workspace: Workspace, collection: Collection) -> None:
+        """Use ``Client.collection`` instead."""
+        self.workspace = workspace
+        self.spec = collection
+        self._engine: SearchEngine | None = None
+
+    def search(self, question: str, *, k: int = 10, method: Method = "vector") -> Hits:
+        """Return the k rows nearest to a question, from the live generation."""
+        if self._engine is None:
+            self._engine = self.workspace.search(self.spec.name)
+        return self._engine.search(question, k=k, method=method)
+
+    def materialize(
+        self, *, stages: tuple[str, ...] | None = None, refresh: bool = False, listener: Listener | None = None
+    ) -> Launched:
+        """Run stages (all of them by default) in this process, as a recorded Dagster run."""
+        from vector_assets.assets.keys import STAGES
+        from vector_assets.assets.launch import launch
+
+        return launch(self.workspace, self.spec, stages=stages or STAGES, refresh=refresh, listener=listener)
+
+    def status(self) -> Status:
+        """Say where the collection stands."""
+        return collection_status(self.workspace, self.spec)
+
+    def plan(self) -> Plan:
+        """Say what the next run would cost."""
+        return plan(self.workspace, self.spec)
+
+    def evaluate(
+        self, *, method: Literal["vector", "exact"] = "vector", queries: str | None = None, qrels: str | None = None
+    ) -> Evaluated:
+        """Score the live generation on judged queries."""
+        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels)
+
+    def training_result(self, space: str) -> Mapping[str, Any] | None:
+        """Return scores and comparison of the training that made a space's checkpoint; None when untrained."""
+        stored = self.workspace.checkpoints.encoder(self.spec.name, space)
+        known = self.workspace.checkpoints.training(stored.training_key) if stored and stored.training_key else None
+        return known[1] if known else None
+
+    def promote(self, *, because: str) -> Swapped:
+        """Make the newest candidate live on a person's word; integrity still blocks."""
+        store = self._store
+        swapped = promote(store, store.catch_up, because=because)
+        project_live(self.workspace, self.spec.name)
+        return swapped
+
+    def rollback(self, *, because: str = "rolled back by hand") -> Swapped:
+        """Make the generation that was live before live again, then bring it up to date."""
+        store = self._store
+        target = self.workspace.generations.rollback_target(self.spec.name)
+        swapped = roll_back(store, target, store.catch_up, because=because)
+        project_live(self.workspace, self.spec.name)
+        return swapped
+
+    @property
+    def _store(self) -> CollectionStore:
+        return CollectionStore(self.workspace, self.spec)

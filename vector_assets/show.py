@@ -1,0 +1,142 @@
+"""How results look in a terminal, and their JSON shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from vector_assets.assets.launch import Launched
+    from vector_assets.assets.progress import Listener
+    from vector_assets.search.engine import Hit, Hits
+    from vector_assets.stores.status import Status
+
+_COUNTS = ("encoded", "reused", "unchanged", "removed", "failed", "inserted", "updated", "deleted", "unreadable", "points")
+
+
+@contextmanager
+def shown_progress(console: Console, *, quiet: bool) -> Iterator[Listener]:
+    """Show one bar per stage while a run goes on; nothing when quiet."""
+    columns = (TextColumn("{task.description:<12}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def listener(stage: str, done: int, total: int, note: str) -> None:
+            for other, task in tasks.items():
+                if other != stage:
+                    progress.stop_task(task)
+                    progress.update(task, visible=False)
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=None, note="")
+            progress.update(tasks[stage], completed=done, total=total or None, note=note)
+
+        yield listener
+
+
+def launched_json(launched: Launched) -> dict[str, object]:
+    """Return ``{"run_id", "generation", "decision", "stages": {stage: counts and seconds}}``."""
+    stages: dict[str, dict[str, object]] = {}
+    found: dict[str, object] = {"generation": None, "decision": None}
+    for outcome in launched.stages:
+        values = outcome.metadata
+        counts = {name: values[name] for name in _COUNTS if name in values}
+        rows = {"rows": values["dagster/row_count"]} if "dagster/row_count" in values else {}
+        stages[outcome.stage] = {**rows, **counts, "seconds": round(outcome.seconds, 3)}
+        if outcome.stage == "candidate":
+            found = {"generation": values.get("generation"), "decision": values.get("decision")}
+    return {"run_id": launched.run_id, "success": launched.success, **found, "stages": stages}
+
+
+def show_launched(console: Console, launched: Launched) -> None:
+    """Print a line per stage."""
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("stage", "left"), ("seconds", "right"), ("rows", "right"), ("rows/s", "right"), ("what happened", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for outcome in launched.stages:
+        values = outcome.metadata
+        rows = values.get("dagster/row_count", values.get("vectors", values.get("points")))
+        speed = values.get("rows_per_second")
+        table.add_row(
+            outcome.stage,
+            f"{outcome.seconds:.1f}",
+            f"{rows:,}" if isinstance(rows, int) else "",
+            f"{speed:,.0f}" if isinstance(speed, float) else "",
+            _happened(outcome.stage, values),
+        )
+    console.print(table)
+    if launched.success:
+        console.print(f"run {launched.run_id}")
+
+
+def _happened(stage: str, values: Mapping[str, Any]) -> str:
+    if stage == "raw":
+        if not values.get("read", True):
+            return "the source looks as it did; not read again"
+        return ", ".join(f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values)
+    if stage == "training_set":
+        return "drawn" if values.get("drawn") else "kept"
+    if stage == "encoder":
+        if values.get("trained_now"):
+            return f"trained; MRR@10 {values['base_test_mrr@10']:.3f} -> {values['test_mrr@10']:.3f}"
+        return f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
+    if stage == "embeddings":
+        return ", ".join(f"{values[name]:,} {name}" for name in ("encoded", "reused", "unchanged", "removed", "failed") if values.get(name)) or "nothing to do"
+    if stage == "candidate":
+        return f"{values.get('decision')}: {values.get('reason')}"
+    if stage == "index":
+        return f"generation {values.get('generation')} is live ({values.get('action')})"
+    return f"picture of generation {values.get('generation')}"
+
+
+def show_status(console: Console, found: Mapping[str, Status]) -> None:
+    """Print a block per collection."""
+    for name, status in found.items():
+        console.print(Text(name, style="bold"))
+        if status.rows is None:
+            console.print(f"  no rows yet; run vector-assets materialize {name}")
+            continue
+        console.print(f"  {status.rows:,} rows, {status.embedded:,} embedded, {status.pending:,} pending, {status.failed:,} set aside, {status.stale:,} stale")
+        if status.generation is None:
+            console.print(f"  nothing is live; decision: {status.decision or 'none'} {status.reason or ''}")
+            continue
+        recall = f"{status.recall:.4f} (worst query {status.worst_recall:.2f})" if status.recall is not None else "not measured"
+        console.print(f"  generation {status.generation} is live, coverage {status.coverage:.4f}, recall@10 {recall}")
+        console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
+        for space, digest in status.checkpoints.items():
+            console.print(f"  {space}: checkpoint {digest[:12]}")
+
+
+def hits_json(hits: Hits) -> dict[str, object]:
+    """Return ``{"hits": [{"id", "score", "row", "stale"?}], "method", "generation", "ms"}``."""
+    found = []
+    for hit in hits.hits:
+        one: dict[str, object] = {"id": hit.id, "score": hit.score, "row": dict(hit.row)}
+        if hit.stale:
+            one["stale"] = True
+        found.append(one)
+    return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
+
+
+def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None:
+    """Print hits, best first: score, id, and the beginning of the row's texts."""
+    for hit in hits.hits[:limit]:
+        console.print(Text.assemble((f"{hit.score:.3f}  ", "cyan"), (hit.id, "bold"), ("  (stale)", "red") if hit.stale else ""))
+        shown = _summary(hit)
+        if shown:
+            console.print(Text("       " + shown), overflow="ellipsis", no_wrap=True)
+    if not hits.hits:
+        console.print("no hits")
+    if limit is None:
+        console.print(f"generation {hits.generation}, {hits.method}, {hits.ms:.0f} ms", style="dim")
+
+
+def _summary(hit: Hit) -> str:
+    names = ("summary", "title", "name", *hit.row)
+    texts = [hit.row[name] for name in names if isinstance(hit.row.get(name), str) and hit.row[name] != hit.id]
+    return " ".join(str(texts[0]).split())[:160] if texts else ""

@@ -1,0 +1,66 @@
+"""Where a collection stands: rows, vectors, generation, recall, decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from vector_assets.errors import NotFound
+from vector_assets.spec import Collection
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One collection. None is what cannot be known yet, never zero."""
+
+    rows: int | None
+    embedded: int | None
+    pending: int | None
+    failed: int
+    stale: int | None
+    oldest_pending_s: float | None
+    generation: int | None
+    checkpoints: Mapping[str, str]
+    recall: float | None
+    worst_recall: float | None
+    coverage: float | None
+    decision: str | None
+    reason: str | None
+
+
+def collection_status(workspace: Workspace, collection: Collection) -> Status:
+    """Count source against the live generation, and read what was measured of it."""
+    store = CollectionStore(workspace, collection)
+    failed = workspace.failures.count(collection.name)
+    try:
+        rows = workspace.raw.count(collection)
+    except NotFound:
+        return Status(None, None, None, failed, None, None, None, {}, None, None, None, None, None)
+    generations = store.all()
+    live = next((g for g in generations if g.state == "live"), None)
+    newest = next((g for g in generations if g.state in ("building", "candidate", "live")), None)
+    decided = workspace.generations.decided(newest) if newest else {}
+    decision = cast(str | None, decided.get("decision"))
+    reason = cast(str | None, decided.get("reason"))
+    if live is None:
+        return Status(rows, 0, rows, failed, 0, None, None, {}, None, None, 0.0 if rows else None, decision, reason)
+    counted = workspace.embeddings.coverage(live, store.relation)
+    recalls = cast(list[dict[str, float]], workspace.generations.measures(live).get("recalls", []))
+    return Status(
+        rows=rows,
+        embedded=counted.embedded,
+        pending=counted.pending,
+        failed=failed,
+        stale=counted.stale,
+        oldest_pending_s=None,
+        generation=live.number,
+        checkpoints=live.checkpoints,
+        recall=recalls[-1]["mean"] if recalls else None,
+        worst_recall=recalls[-1]["worst"] if recalls else None,
+        coverage=counted.share,
+        decision=decision,
+        reason=reason,
+    )
