@@ -27,7 +27,8 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 ProjectOption = Annotated[
-    Path | None, typer.Option("--project", help="Folder of the project; the bundled one when left out.", show_default=False)
+    Path | None,
+    typer.Option("--project", help="Folder of the project; the bundled one when left out.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 CollectionArgument = Annotated[str, typer.Argument(help="Name of a collection.", show_default=False)]
@@ -44,7 +45,7 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 - click's usage errors carry their own code; others keep their traceback
+    except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             _fail(error.format_message(), 2)
         raise
@@ -134,7 +135,9 @@ def plan(collection: CollectionArgument, project: ProjectOption = None, as_json:
 @app.command()
 def materialize(
     collection: CollectionArgument,
-    stage: Annotated[list[str] | None, typer.Option("--stage", help="Only these stages; repeat it. training_set draws anew.")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", help="Only these stages; repeat it. training_set draws anew.")
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -162,12 +165,16 @@ def _exit_with(launched: Any) -> None:  # noqa: ANN401 - assets.launch.Launched,
     if launched.failed_checks:
         _fail(f"run {launched.run_id}: {launched.failed_checks[0]}; what was live stays live", 1)
     if not launched.success:
-        _fail(launched.error or f"run {launched.run_id} failed; see it in the Dagster UI", 2 if launched.user_fault else 1)
+        _fail(
+            launched.error or f"run {launched.run_id} failed; see it in the Dagster UI", 2 if launched.user_fault else 1
+        )
 
 
 @app.command()
 def status(
-    collection: Annotated[str | None, typer.Argument(help="One collection; all when left out.", show_default=False)] = None,
+    collection: Annotated[
+        str | None, typer.Argument(help="One collection; all when left out.", show_default=False)
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -244,7 +251,9 @@ def promote(
 def rollback(collection: CollectionArgument, project: ProjectOption = None) -> None:
     """Make the generation that was live before live again; the one taken back is not promoted again by itself."""
     swapped = _client(project).collection(collection).rollback()
-    out.print(f"generation {swapped.live.number} of {collection} is live again (taken back: {swapped.before or 'none'})")
+    out.print(
+        f"generation {swapped.live.number} of {collection} is live again (taken back: {swapped.before or 'none'})"
+    )
 
 
 @app.command()
@@ -255,12 +264,14 @@ def up(
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
 ) -> None:
     """Serve the Dagster UI with its daemon, and MLflow, until Ctrl-C."""
-    if project is not None:
-        os.environ["VECTOR_ASSETS_PROJECT"] = str(project.expanduser().absolute())
-    from vector_assets.assets.serve import serve
-    from vector_assets.spec.project import find_project
+    from vector_assets.assets.serve import Served, serve
 
-    serve(find_project(project), host=host, port=port, mlflow_port=mlflow_port)
+    def ready(served: Served) -> None:
+        out.print(f"Dagster  {served.address(served.dagster)}", soft_wrap=True)
+        out.print(f"MLflow   {served.address(served.mlflow)}", soft_wrap=True)
+        out.print(f"logs in {served.logs}; Ctrl-C ends both", soft_wrap=True)
+
+    serve(project, host=host, port=port, mlflow_port=mlflow_port, on_ready=ready)
 
 
 @app.command()

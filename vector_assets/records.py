@@ -79,7 +79,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out and why."""
+    """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out."""
 
     digest: str
     pairs: tuple[Pair, ...]

@@ -17,17 +17,41 @@ if TYPE_CHECKING:
     from vector_assets.search.engine import Hit, Hits
     from vector_assets.stores.status import Status
 
-_COUNTS = ("encoded", "reused", "unchanged", "removed", "failed", "inserted", "updated", "deleted", "unreadable", "points")
+_COUNTS = (
+    "encoded",
+    "reused",
+    "unchanged",
+    "removed",
+    "failed",
+    "inserted",
+    "updated",
+    "deleted",
+    "unreadable",
+    "points",
+)
 
 
 @contextmanager
 def shown_progress(console: Console, *, quiet: bool) -> Iterator[Listener]:
     """Show one bar per stage while a run goes on; nothing when quiet."""
-    columns = (TextColumn("{task.description:<12}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
         tasks: dict[str, Any] = {}
+        said: set[str] = set()
 
         def listener(stage: str, done: int, total: int, note: str) -> None:
+            if not console.is_terminal:
+                # No bars in a log: a line when a stage begins.
+                if not quiet and stage not in said:
+                    said.add(stage)
+                    console.print(f"{stage} …")
+                return
             for other, task in tasks.items():
                 if other != stage:
                     progress.stop_task(task)
@@ -56,7 +80,13 @@ def launched_json(launched: Launched) -> dict[str, object]:
 def show_launched(console: Console, launched: Launched) -> None:
     """Print a line per stage."""
     table = Table(box=None, pad_edge=False)
-    for name, side in (("stage", "left"), ("seconds", "right"), ("rows", "right"), ("rows/s", "right"), ("what happened", "left")):
+    for name, side in (
+        ("stage", "left"),
+        ("seconds", "right"),
+        ("rows", "right"),
+        ("rows/s", "right"),
+        ("what happened", "left"),
+    ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for outcome in launched.stages:
         values = outcome.metadata
@@ -78,7 +108,9 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
     if stage == "raw":
         if not values.get("read", True):
             return "the source looks as it did; not read again"
-        return ", ".join(f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values)
+        return ", ".join(
+            f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values
+        )
     if stage == "training_set":
         return "drawn" if values.get("drawn") else "kept"
     if stage == "encoder":
@@ -86,7 +118,14 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
             return f"trained; MRR@10 {values['base_test_mrr@10']:.3f} -> {values['test_mrr@10']:.3f}"
         return f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
     if stage == "embeddings":
-        return ", ".join(f"{values[name]:,} {name}" for name in ("encoded", "reused", "unchanged", "removed", "failed") if values.get(name)) or "nothing to do"
+        return (
+            ", ".join(
+                f"{values[name]:,} {name}"
+                for name in ("encoded", "reused", "unchanged", "removed", "failed")
+                if values.get(name)
+            )
+            or "nothing to do"
+        )
     if stage == "candidate":
         return f"{values.get('decision')}: {values.get('reason')}"
     if stage == "index":
@@ -101,11 +140,18 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
         if status.rows is None:
             console.print(f"  no rows yet; run vector-assets materialize {name}")
             continue
-        console.print(f"  {status.rows:,} rows, {status.embedded:,} embedded, {status.pending:,} pending, {status.failed:,} set aside, {status.stale:,} stale")
+        console.print(
+            f"  {status.rows:,} rows, {status.embedded:,} embedded, {status.pending:,} pending, "
+            f"{status.failed:,} set aside, {status.stale:,} stale"
+        )
         if status.generation is None:
             console.print(f"  nothing is live; decision: {status.decision or 'none'} {status.reason or ''}")
             continue
-        recall = f"{status.recall:.4f} (worst query {status.worst_recall:.2f})" if status.recall is not None else "not measured"
+        recall = (
+            f"{status.recall:.4f} (worst query {status.worst_recall:.2f})"
+            if status.recall is not None
+            else "not measured"
+        )
         console.print(f"  generation {status.generation} is live, coverage {status.coverage:.4f}, recall@10 {recall}")
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
@@ -126,7 +172,9 @@ def hits_json(hits: Hits) -> dict[str, object]:
 def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None:
     """Print hits, best first: score, id, and the beginning of the row's texts."""
     for hit in hits.hits[:limit]:
-        console.print(Text.assemble((f"{hit.score:.3f}  ", "cyan"), (hit.id, "bold"), ("  (stale)", "red") if hit.stale else ""))
+        console.print(
+            Text.assemble((f"{hit.score:.3f}  ", "cyan"), (hit.id, "bold"), ("  (stale)", "red") if hit.stale else "")
+        )
         shown = _summary(hit)
         if shown:
             console.print(Text("       " + shown), overflow="ellipsis", no_wrap=True)

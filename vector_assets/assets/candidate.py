@@ -72,9 +72,9 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
     return candidate
 
 
-def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.MetadataValue]:
     values = measured.values
-    found: dict[str, dg.MetadataValue] = {  # type: ignore[type-arg]
+    found: dict[str, dg.MetadataValue] = {
         "decision": dg.MetadataValue.text(measured.decision.decision),
         "reason": dg.MetadataValue.text(measured.decision.reason),
         "measured_now": dg.MetadataValue.bool(measured.now),

@@ -32,7 +32,9 @@ class CollectionComponent(Component):
         return CollectionAttributes
 
     @classmethod
-    def load(cls, attributes: BaseModel | Mapping[str, Any] | None, context: ComponentLoadContext) -> "CollectionComponent":
+    def load(
+        cls, attributes: BaseModel | Mapping[str, Any] | None, context: ComponentLoadContext
+    ) -> "CollectionComponent":
         """Read the folder's defs.yaml with the loader that the command line uses."""
         return cls(load_collection(Path(context.path) / "defs.yaml"))
 

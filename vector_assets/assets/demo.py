@@ -32,18 +32,23 @@ def run_demo(client: CollectionClient, out: Console, err: Console, *, report: Pa
     comparison = _show_training(client, out)
     status = client.status()
     out.print(
-        f"\n[bold]index[/bold]  recall@10 {status.recall:.4f}, worst query {status.worst_recall:.2f}, against an exact scan; "
+        f"\n[bold]index[/bold]  recall@10 {status.recall:.4f}, worst query {status.worst_recall:.2f}, "
+        "against an exact scan; "
         f"{values['candidate']['index_bytes'] / 2**20:.1f} MiB"
     )
     out.print(f"[bold]gate[/bold]   {status.decision}: {status.reason}", soft_wrap=True)
     searches = _show_searches(client, out)
     seconds = time.perf_counter() - started
-    out.print(f"\n[bold]{seconds:.0f} s[/bold] in all. Look at it: [bold]make up[/bold] (Dagster and MLflow in the browser), or")
+    out.print(
+        f"\n[bold]{seconds:.0f} s[/bold] in all. Look at it: [bold]make up[/bold] (Dagster and MLflow "
+        "in the browser), or"
+    )
     out.print('  .venv/bin/vector-assets search python_functions "your question"')
     if report:
         numbers = {
             **launched_json(launched), "seconds": round(seconds, 1), "rows": status.rows, "embedded": status.embedded,
-            "recall": status.recall, "worst_recall": status.worst_recall, "comparison": comparison, "searches": searches,
+            "recall": status.recall, "worst_recall": status.worst_recall, "comparison": comparison,
+            "searches": searches,
             "trained_now": values["encoder"]["trained_now"],
         }  # fmt: skip
         report.write_text(json.dumps(numbers, indent=1, default=str) + "\n", encoding="utf-8")

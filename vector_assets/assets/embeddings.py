@@ -35,12 +35,19 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         stores = workspace.open()
         store = CollectionStore(stores, collection)
         run = run_embeddings(
-            collection, store.layout(), store, store.encoders, run_id=context.run.run_id, progress=StageProgress(context)
+            collection,
+            store.layout(),
+            store,
+            store.encoders,
+            run_id=context.run.run_id,
+            progress=StageProgress(context),
         )
         report = run.latest
         newest = run.coming or run.live
         assert newest is not None
-        counts = {name: getattr(report, name) for name in ("encoded", "reused", "unchanged", "removed", "failed", "truncated")}
+        counts = {
+            name: getattr(report, name) for name in ("encoded", "reused", "unchanged", "removed", "failed", "truncated")
+        }
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stores.embeddings.content_version(newest)),
             metadata={
@@ -50,7 +57,15 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
                 **speed(report.encoded, report.seconds),
                 "checkpoints": dg.MetadataValue.json(newest.checkpoints),
                 "generations": table(
-                    [{"generation": r.generation, "encoded": r.encoded, "removed": r.removed, "seconds": round(r.seconds, 2)} for r in run.reports]
+                    [
+                        {
+                            "generation": r.generation,
+                            "encoded": r.encoded,
+                            "removed": r.removed,
+                            "seconds": round(r.seconds, 2),
+                        }
+                        for r in run.reports
+                    ]
                 ),
             },
         )

@@ -30,7 +30,8 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         description=(
             f"Checkpoint of space {space}, from {declared.encoder}"
             + (
-                f", fine-tuned ({declared.train.objective}, {declared.train.trainable}) until validation stops improving. "
+                f", fine-tuned ({declared.train.objective}, {declared.train.trainable}) until "
+                "validation stops improving. "
                 "A known training set, base and declaration reuse their checkpoint."
                 if declared.train
                 else ", untrained."
@@ -59,7 +60,9 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
             metadata["tuned_against_base"] = comparison_table(settled.comparison, old="base", new="tuned")
             metadata |= numbers({"test_mrr@10": settled.comparison.new, "base_test_mrr@10": settled.comparison.old})
         if settled.registered.run_id:
-            metadata["mlflow_run"] = dg.MetadataValue.url(stores.mlflow_link(settled.registered.run_id, settled.registered.experiment))
+            metadata["mlflow_run"] = dg.MetadataValue.url(
+                stores.mlflow_link(settled.registered.run_id, settled.registered.experiment)
+            )
         if settled.curves:
             metadata["curves"] = picture(settled.curves)
         return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)

@@ -37,7 +37,13 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
         project_live(stores, collection.name)
         context.log.info(f"generation {swapped.live.number} is live ({swapped.action})")
         generations = [
-            {"generation": g.number, "state": g.state, "decision": g.decision or "", "dims": g.dims, "ef_search": g.ef_search or 0}
+            {
+                "generation": g.number,
+                "state": g.state,
+                "decision": g.decision or "",
+                "dims": g.dims,
+                "ef_search": g.ef_search or 0,
+            }
             for g in store.all()
         ]
         return dg.MaterializeResult(
@@ -51,4 +57,3 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
         )
 
     return index
-

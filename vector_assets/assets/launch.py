@@ -21,14 +21,18 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from vector_assets.assets.code_server import LOCATION, MODULE
 from vector_assets.assets.instance import get_instance
 from vector_assets.assets.keys import STAGES, op_name, stage_keys
+from vector_assets.assets.lost_runs import process_tag
 from vector_assets.assets.progress import Listener, listening
 from vector_assets.errors import NotFound, UserError, VectorAssetsError
 from vector_assets.spec import Collection
 from vector_assets.stores.workspace import Workspace
 
-MODULE, ATTRIBUTE, LOCATION = "vector_assets.definitions", "defs", "vector_assets"
+ATTRIBUTE = "defs"
+# Whoever started a run here may have ended it on purpose: the daemon of a running `up` does not start it again.
+_NO_RETRY = {"dagster/max_retries": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,12 @@ def launch(
     run = instance.create_run_for_job(
         job_def=job.get_subset(asset_selection=set(keys)),
         run_config=_config(collection, keys, refresh=refresh),
-        tags={"vector_assets/collection": collection.name, "vector_assets/launched_by": "cli"},
+        tags={
+            "vector_assets/collection": collection.name,
+            "vector_assets/launched_by": "cli",
+            **process_tag(),
+            **_NO_RETRY,
+        },
         asset_selection=set(keys),
         remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(origin, definition.name), job.name),
         job_code_origin=recon.get_python_origin(),

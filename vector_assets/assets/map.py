@@ -32,7 +32,9 @@ def build_map(collection: Collection) -> dg.AssetsDefinition:
         stores = workspace.open()
         store = CollectionStore(stores, collection)
         drawn = draw_live_map(store)
-        context.log.info(f"{drawn.points} points of generation {drawn.generation}{'' if drawn.now else ', drawn before'}")
+        context.log.info(
+            f"{drawn.points} points of generation {drawn.generation}{'' if drawn.now else ', drawn before'}"
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(drawn.version),
             metadata={

@@ -7,14 +7,12 @@ import dagster as dg
 from vector_assets.records import Comparison
 from vector_assets.spec import POSTGRES_TYPES, Collection
 
-Metadata = dict[str, dg.MetadataValue]  # type: ignore[type-arg]
+Metadata = dict[str, dg.MetadataValue]
 
 
 def table_metadata(collection: Collection, *, rows: int, table: str) -> Metadata:
     """Row count, table name and column schema, under Dagster's own keys."""
-    columns = [
-        dg.TableColumn(name, POSTGRES_TYPES[kind], description=kind) for name, kind in collection.fields.items()
-    ]
+    columns = [dg.TableColumn(name, POSTGRES_TYPES[kind], description=kind) for name, kind in collection.fields.items()]
     return {
         "dagster/row_count": dg.MetadataValue.int(rows),
         "dagster/table_name": dg.MetadataValue.text(table),
@@ -38,12 +36,12 @@ def numbers(values: Mapping[str, float]) -> Metadata:
     }
 
 
-def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:  # type: ignore[type-arg]
+def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:
     """Return a small table; every row has the same columns."""
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
 
 
-def comparison_table(comparison: Comparison, *, old: str, new: str) -> dg.MetadataValue:  # type: ignore[type-arg]
+def comparison_table(comparison: Comparison, *, old: str, new: str) -> dg.MetadataValue:
     """One line: both means, the difference with its interval, p."""
     return table(
         [

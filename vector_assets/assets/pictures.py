@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 
-def picture(path: Path) -> dg.MetadataValue:  # type: ignore[type-arg]
+def picture(path: Path) -> dg.MetadataValue:
     """Return a PNG as Markdown that the Dagster UI shows as a picture."""
     data = base64.b64encode(path.read_bytes()).decode()
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")

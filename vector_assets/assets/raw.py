@@ -23,7 +23,11 @@ def build_raw(collection: Collection) -> dg.AssetsDefinition:
         code_version=CODE_VERSION,
         description=(
             f"Rows of {collection.name}, "
-            + ("in the user's own table: counted and digested, never copied or changed. " if in_place else "copied from the source; only rows that differ are written. ")
+            + (
+                "in the user's own table: counted and digested, never copied or changed. "
+                if in_place
+                else "copied from the source; only rows that differ are written. "
+            )
             + collection.description
         ).strip(),
     )
@@ -41,7 +45,9 @@ def build_raw(collection: Collection) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(sync.version),
             metadata={
-                **table_metadata(collection, rows=sync.rows, table=stores.raw.relation(collection).table.as_string(None)),
+                **table_metadata(
+                    collection, rows=sync.rows, table=stores.raw.relation(collection).table.as_string(None)
+                ),
                 **speed(sync.rows if sync.read else 0, sync.seconds),
                 **numbers(counts),
                 "read": dg.MetadataValue.bool(sync.read),

@@ -46,7 +46,10 @@ def _maintain(collection: Collection) -> dg.ScheduleDefinition:
         f"{collection.name}_maintenance",
         selection=dg.AssetSelection.assets(*(key(stage, collection) for stage in ("candidate", "index", "map"))),
         config={"ops": {op_name(key("candidate", collection)): {"config": {"maintenance": True}}}},
-        description="Remove dead tuples, measure recall and integrity again, drop what is beyond the kept generations, redraw the map.",
+        description=(
+            "Remove dead tuples, measure recall and integrity again, drop what is beyond the kept "
+            "generations, redraw the map."
+        ),
     )
     return dg.ScheduleDefinition(
         name=f"{collection.name}_maintenance_schedule",

@@ -18,7 +18,8 @@ def build_source_sensor(collection: Collection) -> dg.SensorDefinition:
         minimum_interval_seconds=collection.automation.every,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            f"Reads the source of {collection.name} again when it changed: names, sizes, times or versions of what it is "
+            f"Reads the source of {collection.name} again when it changed: names, sizes, times or "
+            "versions of what it is "
             "made of, or for a table in place its contents. The assets below follow by their conditions."
         ),
     )

@@ -7,18 +7,15 @@ Dagster's own command has no place for a guard; the private names below are pinn
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import dagster as dg
-import yaml
-from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._grpc.client import DagsterGrpcClient
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
+from vector_assets.assets.code_server import await_code_server
 from vector_assets.runtime.ports import LOOPBACK
 from vector_assets.runtime.serving import serve_app
 
@@ -26,39 +23,17 @@ from vector_assets.runtime.serving import serve_app
 _STATEMENT_TIMEOUT_MS = 15_000
 _POOL_RECYCLE_SECONDS = 3600
 _POOL_OVERFLOW = 20
-_CODE_SERVER_SECONDS = 60.0
-
-
-def write_workspace(path: Path, *, code_socket: Path, location: str) -> Path:
-    """Write the file that leads web server and daemon to the one code server."""
-    server = {"socket": str(code_socket), "location_name": location}
-    path.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-    return path
 
 
 def run(workspace: Path, *, host: str, port: int) -> None:
     """Serve until SIGTERM. The page is up when the code location is loaded, or says why it is not."""
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
-        _await_code_server(workspace)
+        await_code_server(workspace)
         with WorkspaceProcessContext(
             instance, workspace_load_target=WorkspaceFileTarget([str(workspace)]), version=__version__
         ) as context:
             serve_app(create_app_from_workspace_process_context(context), host=host, port=port)
-
-
-def _await_code_server(workspace: Path) -> None:
-    """Wait for the code server that is being started beside us; without it the page would open on an error."""
-    server = yaml.safe_load(workspace.read_text())["load_from"][0]["grpc_server"]
-    client = DagsterGrpcClient(socket=server["socket"])
-    deadline = time.monotonic() + _CODE_SERVER_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            client.ping("")
-        except DagsterUserCodeUnreachableError:
-            time.sleep(0.1)
-        else:
-            return
 
 
 def main() -> None:

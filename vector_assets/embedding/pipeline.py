@@ -32,6 +32,8 @@ from vector_assets.records import (
 Progress = Callable[[int, int], None]
 # What an encoder raises for an input it cannot take; anything else is a fault of ours and ends the run.
 ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
+# A text that every encoder takes: tells a bad row from a broken encoder.
+PROBE = "one plain sentence"
 
 
 class SyncTarget(Protocol):
@@ -115,7 +117,24 @@ def embed(
 def encode_page(
     page: Sequence[PendingRow], generation: Generation, encoders: Callable[[], Mapping[str, Encoder]]
 ) -> list[EmbeddedRow]:
-    """Encode a page. A fault halves it down to the row that causes it; that row fails, the others do not."""
+    """Encode a page. A fault halves it down to the row that causes it; that row fails, the others do not.
+
+    It is the row's fault only when the encoder still takes a plain text; else the error ends the run, and no row is
+    blamed for a lost device.
+    """
+    loaded = encoders() if any(map(_needs_encoding, page)) else {}
+    rows = _halve(page, generation, loaded)
+    if any(row.state == "failed" for row in rows):
+        for encoder in loaded.values():
+            encoder.encode_documents([PROBE])
+    return rows
+
+
+def _needs_encoding(row: PendingRow) -> bool:
+    return any(kept is None and row_text(values) for kept, values in zip(row.kept, row.inputs, strict=True))
+
+
+def _halve(page: Sequence[PendingRow], generation: Generation, encoders: Mapping[str, Encoder]) -> list[EmbeddedRow]:
     try:
         return _encode(page, generation, encoders)
     except ROW_FAULTS as error:
@@ -123,15 +142,10 @@ def encode_page(
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return [EmbeddedRow(page[0], "failed", error=reason)]
         middle = len(page) // 2
-        return [
-            *encode_page(page[:middle], generation, encoders),
-            *encode_page(page[middle:], generation, encoders),
-        ]
+        return [*_halve(page[:middle], generation, encoders), *_halve(page[middle:], generation, encoders)]
 
 
-def _encode(
-    page: Sequence[PendingRow], generation: Generation, encoders: Callable[[], Mapping[str, Encoder]]
-) -> list[EmbeddedRow]:
+def _encode(page: Sequence[PendingRow], generation: Generation, encoders: Mapping[str, Encoder]) -> list[EmbeddedRow]:
     texts = [[row_text(values) for values in row.inputs] for row in page]
     vectors = np.zeros((len(page), generation.dims), dtype=np.float32)
     present = np.zeros(len(page), dtype=np.int64)
@@ -146,7 +160,7 @@ def _encode(
             elif texts[i][number]:
                 wanted.append(i)
         if wanted:
-            encoded = _encode_part([texts[i][number] for i in wanted], part, encoders()[part.space])
+            encoded = _encode_part([texts[i][number] for i in wanted], part, encoders[part.space])
             vectors[wanted, part.place] = encoded.vectors
             present[wanted] |= 1 << number
             truncated[wanted] |= encoded.truncated
@@ -159,7 +173,9 @@ def _encode(
 def _encode_part(texts: Sequence[str], part: Part, encoder: Encoder) -> Encoded:
     encoded = encoder.encode_documents(texts)
     if encoded.vectors.shape != (len(texts), part.dims):
-        raise AssertionError(f"space {part.space}: encoder gave {encoded.vectors.shape}, expected {(len(texts), part.dims)}")
+        raise AssertionError(
+            f"space {part.space}: encoder gave {encoded.vectors.shape}, expected {(len(texts), part.dims)}"
+        )
     norms = np.linalg.norm(encoded.vectors, axis=1)
     if not np.all(np.isfinite(norms)) or np.any(np.abs(norms - 1) > 1e-3):
         raise ValueError(f"space {part.space}: the vector is not finite and of length 1")
@@ -184,7 +200,7 @@ def _count(counts: _Counts, rows: Sequence[EmbeddedRow]) -> None:
         counts.seen += 1
         counts.failed += row.state == "failed"
         counts.empty += row.state == "empty"
-        whole = bool(row.row.kept) and all(part is not None for part in row.row.kept)
-        counts.reused += row.state == "done" and whole
-        counts.encoded += row.state == "done" and not whole
+        encoded = _needs_encoding(row.row)
+        counts.reused += row.state == "done" and not encoded
+        counts.encoded += row.state == "done" and encoded
         counts.truncated += any(chunk.truncated for chunk in row.chunks)

@@ -177,5 +177,3 @@ def _some(questions: Vectors) -> Vectors:
     places = np.linspace(0, len(questions) - 1, min(RECALL_QUERIES, len(questions))).astype(int)
     chosen: Vectors = questions[np.unique(places)]
     return chosen
-
-

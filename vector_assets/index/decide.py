@@ -13,7 +13,9 @@ def decide_first(trained: Comparison | None) -> Decision:
     if trained is None:
         return Decision("promote", "first generation; the encoder is untrained, so there is nothing to compare")
     if trained.high < 0:
-        return Decision("keep", f"first generation, but training made it worse than its base: {_words(trained)}", trained)
+        return Decision(
+            "keep", f"first generation, but training made it worse than its base: {_words(trained)}", trained
+        )
     return Decision("promote", f"first generation; tuned against its untrained base: {_words(trained)}", trained)
 
 

@@ -33,7 +33,14 @@ def check_coverage(*, source: int, accounted: int, failed: int, pending: int, or
         passed,
         f"{accounted} of {source} rows, {failed} set aside, {pending} pending, {orphans} without a source row, "
         f"{gaps} with chunks missing",
-        {"source": source, "accounted": accounted, "failed": failed, "pending": pending, "orphans": orphans, "gaps": gaps},
+        {
+            "source": source,
+            "accounted": accounted,
+            "failed": failed,
+            "pending": pending,
+            "orphans": orphans,
+            "gaps": gaps,
+        },
     )
 
 
@@ -48,7 +55,9 @@ def check_norms(worst: float, *, dims: int, vector_type: str) -> Checked:
     )
 
 
-def check_recall(mean: float, worst: float, *, declared: float, declared_worst: float | None, ef_search: int) -> Checked:
+def check_recall(
+    mean: float, worst: float, *, declared: float, declared_worst: float | None, ef_search: int
+) -> Checked:
     """The index reaches the recall that was declared, as a mean and, where declared, for the worst query."""
     passed = mean >= declared and (declared_worst is None or worst >= declared_worst)
     return Checked(
@@ -60,7 +69,9 @@ def check_recall(mean: float, worst: float, *, declared: float, declared_worst: 
     )
 
 
-def check_canaries_found(query: float, document: float, *, query_bound: float, document_bound: float, passed: bool) -> Checked:
+def check_canaries_found(
+    query: float, document: float, *, query_bound: float, document_bound: float, passed: bool
+) -> Checked:
     """The encoder still gives the vectors it gave, on the query path and on the bulk path."""
     return Checked(
         "canaries",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from vector_assets.records import JudgedQuery, Key, Vectors
+from vector_assets.source.keys import row_key
 
 Block = tuple[Sequence[Key], Vectors]
 
@@ -26,7 +26,7 @@ def exact_rankings(
     for keys, vectors in blocks:
         rows = np.empty(len(keys), dtype=np.int64)
         for place, key in enumerate(keys):
-            name = json.dumps(list(key), separators=(",", ":"), ensure_ascii=False, default=str)
+            name = row_key(key)
             if name not in numbers:
                 numbers[name] = len(names)
                 names.append(name)
@@ -38,9 +38,7 @@ def exact_rankings(
             keep = np.argpartition(-best_scores, 4 * k - 1, axis=1)[:, : 4 * k]
             best_scores = np.take_along_axis(best_scores, keep, axis=1)
             best_rows = np.take_along_axis(best_rows, keep, axis=1)
-    return {
-        query.id: _top(best_scores[i], best_rows[i], names, k) for i, query in enumerate(judged)
-    }
+    return {query.id: _top(best_scores[i], best_rows[i], names, k) for i, query in enumerate(judged)}
 
 
 def _top(scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int) -> list[str]:

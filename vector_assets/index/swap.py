@@ -69,7 +69,7 @@ def settle(store: SwapStore, catch_up: CatchUp) -> Swapped:
 
 
 def promote(store: SwapStore, catch_up: CatchUp, *, because: str) -> Swapped:
-    """Make the newest candidate live on a person's word. Integrity still blocks; raises NotFound without a candidate."""
+    """Make the newest candidate live on a person's word. Integrity still blocks; NotFound without a candidate."""
     candidate = next((g for g in store.all() if g.state == "candidate"), None)
     if candidate is None:
         raise NotFound("there is no candidate to promote; materialize first")
@@ -77,7 +77,7 @@ def promote(store: SwapStore, catch_up: CatchUp, *, because: str) -> Swapped:
 
 
 def roll_back(store: SwapStore, target: Generation, catch_up: CatchUp | None, *, because: str) -> Swapped:
-    """Make the generation that was live before live again. It is brought up to date after, not before: seconds count."""
+    """Make the generation that was live before live again. Brought up to date after, not before: seconds count."""
     before = _live(store)
     with store.lock():
         live = store.swap(target, because=because)
@@ -92,7 +92,8 @@ def _go_live(store: SwapStore, candidate: Generation, catch_up: CatchUp, *, beca
     failed = store.failed_checks(candidate)
     if failed:
         raise IntegrityError(
-            f"generation {candidate.number} may not go live: {', '.join(failed)} did not pass; mend it and materialize again"
+            f"generation {candidate.number} may not go live: {', '.join(failed)} did not pass; mend "
+            "it and materialize again"
         )
     before = _live(store)
     with store.lock():

@@ -32,7 +32,8 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Child:
     """A process to keep running: `env` is added to ours, output goes to `log` or logs/NAME.log in the home.
 
-    It counts as ready when `ready_url` answers below 500; `grace` is the time it gets to end after SIGTERM.
+    It counts as ready when `ready_url` answers below 500, asked with `ready_token` where there is one;
+    `grace` is the time it gets to end after SIGTERM.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Child:
     log: Path | None = None
     cwd: Path | None = None
     ready_url: str | None = None
+    ready_token: str = field(default="", repr=False)
     ready_seconds: float = 60.0
     grace: float = 10.0
 
@@ -112,7 +114,7 @@ class Supervisor:
         deadline = time.monotonic() + running.child.ready_seconds
         while url is not None and not self._asked_to_stop.is_set():
             self._raise_for_the_dead()
-            if _answers(url):
+            if _answers(url, running.child.ready_token):
                 return
             if time.monotonic() > deadline:
                 waited = f"{running.child.ready_seconds:.0f} s"
@@ -204,9 +206,10 @@ def _record_path(home: Path, name: str) -> Path:
     return _run_folder(home) / f"{name}.json"
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, token: str) -> bool:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
     try:
-        with _DIRECT.open(url, timeout=5.0):
+        with _DIRECT.open(request, timeout=5.0):
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500

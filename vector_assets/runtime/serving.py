@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import socket
+from pathlib import Path
 
 import psutil
 import uvicorn
@@ -19,6 +22,9 @@ OWN_TOKEN = "VECTOR_ASSETS_TOKEN"  # noqa: S105
 OWN_HOSTS = "VECTOR_ASSETS_ALLOWED_HOSTS"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _SHORTEST = 16
+_LONGEST_SOCKET = 100
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_TEMPORARY = Path("/tmp")  # noqa: S108
 
 
 def serve_app(app: ASGIApp, *, host: str, port: int) -> None:
@@ -39,7 +45,7 @@ def serve_app(app: ASGIApp, *, host: str, port: int) -> None:
 
 
 def choose_token(host: str) -> str:
-    """The owner's VECTOR_ASSETS_TOKEN, or on loopback a new one per start.
+    """Return the owner's VECTOR_ASSETS_TOKEN, or on loopback a new one per start.
 
     There is no way to serve without one. Beyond loopback the owner has to choose it, and a TLS proxy in front.
     """
@@ -49,13 +55,13 @@ def choose_token(host: str) -> str:
             f"--host {host} is open to other machines, and whoever gets in runs code as you: "
             f"set {OWN_TOKEN} to a secret of {_SHORTEST} characters or more, or stay on 127.0.0.1"
         )
-    if own is not None and (len(own) < _SHORTEST or not own.isascii() or not own.replace("-", "").replace("_", "").isalnum()):
+    if own is not None and not re.fullmatch(rf"[A-Za-z0-9_-]{{{_SHORTEST},}}", own):
         raise RuntimeFault(f"{OWN_TOKEN}: expected {_SHORTEST} or more letters, digits, - and _")
     return own or secrets.token_urlsafe(24)
 
 
 def allowed_hosts(host: str) -> list[str]:
-    """Names by which browsers may ask: loopback; beyond it this machine's names and addresses, and the owner's list."""
+    """Return names by which browsers may ask: loopback, beyond it this machine's, and those the owner lists."""
     named = [each.strip() for each in os.environ.get(OWN_HOSTS, "").split(",") if each.strip()]
     if host in _LOOPBACK:
         return [*_LOOPBACK, *named]
@@ -64,10 +70,27 @@ def allowed_hosts(host: str) -> list[str]:
 
 
 def shown_host(host: str) -> str:
-    """The host to print in an address."""
+    """Return the host to print in an address."""
     return socket.gethostname() if host == "0.0.0.0" else host  # noqa: S104
 
 
 def _own_addresses() -> list[str]:
     found = [address for addresses in psutil.net_if_addrs().values() for address in addresses]
     return [address.address for address in found if address.family == socket.AF_INET]
+
+
+def socket_path(home: Path, name: str) -> Path:
+    """Return where a Unix socket of this home lies: inside, or in a private folder where that path is too long.
+
+    The same each time, since Dagster knows its sensors by the address of their code server.
+    """
+    inside = home / "run" / name
+    if len(os.fsencode(inside)) <= _LONGEST_SOCKET and _PLAIN.fullmatch(str(inside)):
+        inside.parent.mkdir(mode=0o700, exist_ok=True)
+        return inside
+    folder = _TEMPORARY / f"vector_assets-{os.geteuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stat = folder.lstat()
+    if folder.is_symlink() or stat.st_uid != os.geteuid() or stat.st_mode & 0o077:
+        raise RuntimeFault(f"{folder} is not a private folder of yours (mode 0700): remove it")
+    return folder / name

@@ -12,8 +12,11 @@ INTEGER_TYPES = frozenset({"smallint", "integer", "bigint"})
 
 
 def row_key(key: Key) -> str:
-    """Return a key as a JSON array without spaces: ``("4983",)`` is ``["4983"]``, ``(4983,)`` is ``[4983]``."""
-    return json.dumps(list(key), separators=(",", ":"), ensure_ascii=False)
+    """Return a key as a JSON array without spaces: ``("4983",)`` is ``["4983"]``, ``(4983,)`` is ``[4983]``.
+
+    What JSON has no form for (uuid, date) is its text.
+    """
+    return json.dumps(list(key), separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def parse_key(text: str, columns: Sequence[KeyColumn], where: str) -> Key:

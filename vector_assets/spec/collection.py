@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field, PrivateAttr, model_validator
 
 from vector_assets.spec.automation import Automation
-from vector_assets.spec.base import ColumnName, Name, Spec
+from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.index import Index
@@ -59,9 +59,16 @@ class Collection(Spec):
 
     @model_validator(mode="after")
     def _names_refer(self) -> Collection:
-        for wrong in (*self._unknown_fields(), *self._wrong_for_source()):
+        for wrong in (*self._reserved(), *self._unknown_fields(), *self._wrong_for_source()):
             raise ValueError(wrong)
         return self
+
+    def _reserved(self) -> Iterator[str]:
+        for name in self.fields:
+            if name in RESERVED_COLUMNS:
+                yield f"fields.{name}: is the name of a column that Postgres or search adds; expected another"
+        if isinstance(self.source, FileSource) and self.source.id in RESERVED_KEYS:
+            yield f"source.id: {self.source.id} is the name of a column that Postgres or search adds; expected another"
 
     def _unknown_fields(self) -> Iterator[str]:
         known = ", ".join(self.fields)

@@ -54,6 +54,9 @@ class Training(Spec):
         default="last_2", description="all or last_<k> layers."
     )
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
+    learn_tokens: int | None = Field(
+        default=None, ge=8, description="Longer texts are cut here while learning, for speed; what is served is not."
+    )
     batch_size: int = Field(default=64, ge=2, le=4096, description="Pairs a step; the other answers are the negatives.")
     evaluations_per_epoch: int = Field(default=2, ge=1, le=100)
     patience: int = Field(default=2, ge=1, description="Evaluations without improvement before it stops.")

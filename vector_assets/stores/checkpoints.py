@@ -56,7 +56,8 @@ class CheckpointStore:
             with connection.cursor() as cursor:
                 cursor.executemany(
                     self.database.compose(
-                        "insert into {ops}.canaries (checkpoint, item, role, input, vector) values (%s, %s, %s, %s, %s) "
+                        "insert into {ops}.canaries (checkpoint, item, role, input, vector) values "
+                        "(%s, %s, %s, %s, %s) "
                         "on conflict do nothing"
                     ),
                     [
@@ -69,13 +70,17 @@ class CheckpointStore:
         """Return a checkpoint; raises NotFound."""
         with self.database.connect() as connection:
             row = connection.execute(
-                self.database.compose("select folder, contract, mlflow_run_id from {ops}.checkpoints where digest = %s"),
+                self.database.compose(
+                    "select folder, contract, mlflow_run_id from {ops}.checkpoints where digest = %s"
+                ),
                 (digest,),
             ).fetchone()
             if row is None:
                 raise NotFound(f"no checkpoint {digest[:12]} is known; materialize its encoder")
             canaries = connection.execute(
-                self.database.compose("select role, input, vector from {ops}.canaries where checkpoint = %s order by item"),
+                self.database.compose(
+                    "select role, input, vector from {ops}.canaries where checkpoint = %s order by item"
+                ),
                 (digest,),
             ).fetchall()
         return Checkpoint(
@@ -105,11 +110,16 @@ class CheckpointStore:
         with self.database.connect() as connection:
             row = connection.execute(
                 self.database.compose(
-                    "select mlflow_run_id, mlflow_model, mlflow_version, mlflow_experiment from {ops}.checkpoints where digest = %s"
+                    "select mlflow_run_id, mlflow_model, mlflow_version, mlflow_experiment from "
+                    "{ops}.checkpoints where digest = %s"
                 ),
                 (digest,),
             ).fetchone()
-        return Registered(*(str(value) if value is not None else None for value in row)) if row else Registered(None, None, None)
+        return (
+            Registered(*(str(value) if value is not None else None for value in row))
+            if row
+            else Registered(None, None, None)
+        )
 
     def save_training_set(self, collection: str, space: str, declaration: str, training_set: TrainingSet) -> None:
         """Keep a snapshot of pairs; the same pairs are kept once."""
@@ -123,11 +133,15 @@ class CheckpointStore:
                 (training_set.digest, collection, space, declaration, Jsonb(dict(training_set.report))),
             ).fetchone()
             if added and added[0]:
-                with connection.cursor() as cursor, cursor.copy(
-                    self.database.compose(
-                        "copy {ops}.training_pairs (training_set, item, query, document, pair_group, split, row_key) from stdin"
-                    )
-                ) as copy:
+                with (
+                    connection.cursor() as cursor,
+                    cursor.copy(
+                        self.database.compose(
+                            "copy {ops}.training_pairs (training_set, item, query, document, "
+                            "pair_group, split, row_key) from stdin"
+                        )
+                    ) as copy,
+                ):
                     for number, pair in enumerate(training_set.pairs):
                         copy.write_row(
                             (training_set.digest, number, pair.query, pair.document, pair.group, pair.split, pair.key)
@@ -164,7 +178,8 @@ class CheckpointStore:
         with self.database.connect() as connection:
             connection.execute(
                 self.database.compose(
-                    "insert into {ops}.trainings (training_key, collection, space, training_set, base, checkpoint, result) "
+                    "insert into {ops}.trainings (training_key, collection, space, training_set, "
+                    "base, checkpoint, result) "
                     "values (%s, %s, %s, %s, %s, %s, %s) on conflict (training_key) do update "
                     "set checkpoint = excluded.checkpoint, result = excluded.result"
                 ),
@@ -197,7 +212,8 @@ class CheckpointStore:
         with self.database.connect() as connection:
             row = connection.execute(
                 self.database.compose(
-                    "select checkpoint, training_key, training_set from {ops}.encoders where collection = %s and space = %s"
+                    "select checkpoint, training_key, training_set from {ops}.encoders where "
+                    "collection = %s and space = %s"
                 ),
                 (collection, space),
             ).fetchone()

@@ -88,7 +88,9 @@ class CollectionStore:
         reports = []
         for part in generation.parts:
             checkpoint = self.workspace.checkpoints.get(part.checkpoint)
-            reports.append(check_canaries(load_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest))
+            reports.append(
+                check_canaries(load_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
+            )
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
             worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import LiteralString, cast
 
 import psycopg
 from pgvector.psycopg import register_vector
@@ -44,7 +43,7 @@ class Names:
 
     def compose(self, text: str, **more: sql.Composable) -> sql.Composed:
         """Fill ``{raw}``, ``{embedding}``, ``{search}``, ``{ops}`` and ``more`` into SQL of ours."""
-        return sql.SQL(cast(LiteralString, text)).format(**{name: self.schema(name) for name in SCHEMAS}, **more)
+        return sql.SQL(text).format(**{name: self.schema(name) for name in SCHEMAS}, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,9 @@ def open_connection(url: DatabaseUrl, *, options: str, autocommit: bool = False)
         )
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise DatabaseError(f"Postgres at {url.shown} cannot be reached: {reason}; start it or correct the URL") from None
+        raise DatabaseError(
+            f"Postgres at {url.shown} cannot be reached: {reason}; start it or correct the URL"
+        ) from None
     with connection:
         yield connection
 
@@ -89,7 +90,9 @@ def prepare(url: DatabaseUrl, prefix: str = "") -> Database:
     """
     names = Names(prefix)
     if prefix and not re.fullmatch(r"[a-z][a-z0-9_]{0,19}", prefix):
-        raise DatabaseError(f"VECTOR_ASSETS_SCHEMA_PREFIX is {prefix!r}; expected small letters, digits and _, 20 at most")
+        raise DatabaseError(
+            f"VECTOR_ASSETS_SCHEMA_PREFIX is {prefix!r}; expected small letters, digits and _, 20 at most"
+        )
     with open_connection(url, options=PINNED) as connection:
         _check_server(connection, url)
         connection.execute("select pg_advisory_xact_lock(hashtextextended('vector_assets migrate', 0))")
@@ -121,12 +124,15 @@ def _ensure_extension(connection: Connection, url: DatabaseUrl) -> None:
     if version is None:
         raise DatabaseError(f"Postgres at {url.shown} has no pgvector; install the extension vector 0.8 or newer there")
     if tuple(int(part) for part in version.split(".")[:2]) < (0, 8):
-        raise DatabaseError(f"pgvector at {url.shown} is {version}; expected 0.8 or newer: alter extension vector update")
+        raise DatabaseError(
+            f"pgvector at {url.shown} is {version}; expected 0.8 or newer: alter extension vector update"
+        )
     try:
         connection.execute("create extension if not exists vector")
     except psycopg.errors.InsufficientPrivilege:
         raise DatabaseError(
-            f"pgvector is not created in {url.shown} and this role may not; as an administrator: create extension vector"
+            f"pgvector is not created in {url.shown} and this role may not; as an administrator: "
+            "create extension vector"
         ) from None
 
 
@@ -141,7 +147,8 @@ def _ensure_schemas(connection: Connection, names: Names) -> set[int]:
     taken = connection.execute("select nspname from pg_namespace where nspname = any(%s)", (wanted,)).fetchall()
     if taken:
         raise DatabaseError(
-            f"schema {taken[0][0]} exists and was not made by vector_assets; set VECTOR_ASSETS_SCHEMA_PREFIX to use others"
+            f"schema {taken[0][0]} exists and was not made by vector_assets; set "
+            "VECTOR_ASSETS_SCHEMA_PREFIX to use others"
         )
     for name in SCHEMAS:
         connection.execute(sql.SQL("create schema {}").format(names.schema(name)))

@@ -18,7 +18,9 @@ _NUMBERS = ("smallint", "integer", "bigint", "real", "double precision", "numeri
 def write_declaration(project: Project, name: str, source: str, *, id_column: str | None) -> Path:
     """Write ``defs/<name>/defs.yaml`` and return its path. An existing file is never overwritten."""
     if project.root == BUNDLED:
-        raise SpecError("the bundled project is not yours to change; make one with vector-assets init DIR, then --project DIR")
+        raise SpecError(
+            "the bundled project is not yours to change; make one with vector-assets init DIR, then --project DIR"
+        )
     path = project.new_file(name)
     if path.exists():
         raise SpecError(f"{path} exists; choose another name or edit it")

@@ -93,7 +93,9 @@ def _roles() -> str:
 
 def _has_roles(workspace: Workspace) -> bool:
     with workspace.database.connect() as connection:
-        rows = connection.execute("select rolname from pg_roles where rolname = any(%s)", ([READER, WRITER],)).fetchall()
+        rows = connection.execute(
+            "select rolname from pg_roles where rolname = any(%s)", ([READER, WRITER],)
+        ).fetchall()
     return len(rows) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from pgvector import HalfVector, Vector
@@ -13,7 +14,7 @@ from psycopg import sql
 from vector_assets.records import Generation, Key, Vectors
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.failures import FailureStore
-from vector_assets.stores.relation import Relation, columns, digest
+from vector_assets.stores.relation import Relation, columns
 from vector_assets.stores.sync import GenerationSync
 
 
@@ -65,7 +66,7 @@ class EmbeddingStore:
             )
         )
         filters = sql.SQL("").join(
-            sql.SQL(", {} {}").format(sql.Identifier("f_" + name), sql.SQL(kind))  # type: ignore[arg-type]
+            sql.SQL(", {} {}").format(sql.Identifier("f_" + name), sql.SQL(kind))
             for name, kind in self._filter_types(connection, generation, relation)
         )
         connection.execute(
@@ -98,7 +99,10 @@ class EmbeddingStore:
         target = sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier("f_" + name)) for name in filters)
         plain = sql.SQL(", ").join(sql.Identifier(name) for name in relation.key_names)
         rest = sql.SQL("chunk_no, chunk_digest, start_offset, stop_offset, vector, present, checkpoint_set, truncated")
-        own = sql.SQL("v.chunk_no, v.chunk_digest, v.start_offset, v.stop_offset, v.vector, v.present, v.checkpoint_set, v.truncated")
+        own = sql.SQL(
+            "v.chunk_no, v.chunk_digest, v.start_offset, v.stop_offset, v.vector, v.present, "
+            "v.checkpoint_set, v.truncated"
+        )
         connection.execute(
             sql.SQL("insert into {} ({}, {}{}) select {}, {}{} from {} v join {} r on {}").format(
                 self.vectors_table(new), plain, rest, target, keys, own, source,
@@ -109,7 +113,8 @@ class EmbeddingStore:
         return connection.execute(
             sql.SQL(
                 "insert into {} ({}, row_digest, {}, chunk_count, state) "
-                "select {}, g.row_digest, {}, g.chunk_count, g.state from {} g join {} r on {} where g.state <> 'failed'"
+                "select {}, g.row_digest, {}, g.chunk_count, g.state from {} g join {} r on {} where "
+                "g.state <> 'failed'"
             ).format(
                 self.rows_table(new), plain, digests, columns(relation.key_names, "g"),
                 columns(digest_columns(new), "g"), self.rows_table(old), relation.table, relation.same("r", "g"),
@@ -118,7 +123,12 @@ class EmbeddingStore:
 
     @contextmanager
     def sync(
-        self, generation: Generation, relation: Relation, *, reuse: Generation | None = None, page: int = 1024,
+        self,
+        generation: Generation,
+        relation: Relation,
+        *,
+        reuse: Generation | None = None,
+        page: int = 1024,
         run_id: str | None = None,
     ) -> Iterator[GenerationSync]:
         """Open a sync of one generation, alone: a second one waits for the first to end."""
@@ -156,7 +166,7 @@ class EmbeddingStore:
             "from {table} r full join {rows} g on {same}"
         ).format(
             source_key=sql.Identifier("r", relation.key[0].name),
-            digest=row_digest(generation, "r"),
+            digest=row_digest(generation, relation, "r"),
             table=relation.table,
             rows=self.rows_table(generation),
             same=relation.same("r", "g"),
@@ -206,7 +216,7 @@ class EmbeddingStore:
         self, generation: Generation, relation: Relation, *, size: int = 8192
     ) -> Iterator[tuple[list[Key], Vectors]]:
         """Stream keys and vectors in key order, ``size`` chunks at a time: (keys, (n, dims) float32)."""
-        with self.database.connect() as connection, connection.cursor(name="blocks", binary=True) as cursor:  # type: ignore[call-overload]
+        with self.database.connect() as connection, connection.cursor(name="blocks", binary=True) as cursor:
             cursor.itersize = size
             keys = columns(relation.key_names, "v")
             cursor.execute(
@@ -215,7 +225,7 @@ class EmbeddingStore:
                 )
             )
             while rows := cursor.fetchmany(size):
-                yield [tuple(row[:-1]) for row in rows], np.stack([to_array(row[-1]) for row in rows])
+                yield [cast(Key, row[:-1]) for row in rows], np.stack([to_array(row[-1]) for row in rows])
 
     def sizes(self, generation: Generation) -> tuple[int, int]:
         """Return the bytes of the vectors' table and of its indexes."""
@@ -253,9 +263,9 @@ def digest_columns(generation: Generation) -> list[str]:
     return [f"d{number}" for number in range(1, len(generation.parts) + 1)]
 
 
-def row_digest(generation: Generation, alias: str) -> sql.Composed:
+def row_digest(generation: Generation, relation: Relation, alias: str) -> sql.Composed:
     """SQL for the digest of all that is read of a row: the spaces' fields, then the filters."""
-    return digest([*(f for part in generation.parts for f in part.fields), *generation.filters], alias)
+    return relation.digest([*(f for part in generation.parts for f in part.fields), *generation.filters], alias)
 
 
 def to_array(value: object) -> Vectors:

@@ -36,7 +36,8 @@ def evaluate_live(
     judged = read_judged(queries, qrels, store.relation.key) if queries and qrels else store.judged()
     if not judged:
         raise NotFound(
-            f"collection {store.collection.name} has no held-out queries; declare evaluation: or give --queries and --qrels"
+            f"collection {store.collection.name} has no held-out queries; declare evaluation: or give "
+            "--queries and --qrels"
         )
     questions = store.questions(live, [query.text for query in judged])
     if method == "exact":

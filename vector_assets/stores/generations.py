@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Literal, cast
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from vector_assets.embedding.layout import Layout
@@ -19,7 +20,7 @@ from vector_assets.stores.relation import Relation
 from vector_assets.stores.views import ViewStore
 
 Json = Mapping[str, object]
-_COLUMNS = (
+_COLUMNS = sql.SQL(
     "collection, generation, state, checkpoint_set, layout, dims, vector_type, filters, metric, ef_search, decision"
 )
 
@@ -43,7 +44,9 @@ class GenerationStore:
         with self.database.connect() as connection:
             found = self._select(connection, "where collection = %s and generation = %s", collection, number)
         if not found:
-            raise NotFound(f"collection {collection} has no generation {number}; vector-assets status {collection} lists them")
+            raise NotFound(
+                f"collection {collection} has no generation {number}; vector-assets status {collection} lists them"
+            )
         return found[0]
 
     def live(self, collection: str) -> Generation | None:
@@ -53,11 +56,22 @@ class GenerationStore:
         return found[0] if found else None
 
     def create(self, collection: Collection, layout: Layout, relation: Relation, *, run_id: str | None) -> Generation:
-        """Make a building generation with empty tables; where live means the same, its vectors are copied."""
+        """Make a building generation with empty tables; where live means the same, its vectors are copied.
+
+        When another run has just made one for the same layout, that one is returned.
+        """
         with self.database.connect() as connection:
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 3))", (collection.name,))
+            begun = self._select(
+                connection, "where collection = %s and state = 'building' order by generation desc", collection.name
+            )
+            for generation in begun:
+                if layout.describes(generation, collection):
+                    return generation
             row = connection.execute(
-                self.database.compose("select coalesce(max(generation), 0) + 1 from {ops}.generations where collection = %s"),
+                self.database.compose(
+                    "select coalesce(max(generation), 0) + 1 from {ops}.generations where collection = %s"
+                ),
                 (collection.name,),
             ).fetchone()
             assert row is not None
@@ -116,7 +130,9 @@ class GenerationStore:
         """Return the measurements of a generation."""
         with self.database.connect() as connection:
             row = connection.execute(
-                self.database.compose("select measures from {ops}.generations where collection = %s and generation = %s"),
+                self.database.compose(
+                    "select measures from {ops}.generations where collection = %s and generation = %s"
+                ),
                 (generation.collection, generation.number),
             ).fetchone()
         return cast(Json, row[0]) if row else {}
@@ -135,7 +151,9 @@ class GenerationStore:
         """Return the recorded decision with its reason and comparison; empty when there is none."""
         with self.database.connect() as connection:
             row = connection.execute(
-                self.database.compose("select decided from {ops}.generations where collection = %s and generation = %s"),
+                self.database.compose(
+                    "select decided from {ops}.generations where collection = %s and generation = %s"
+                ),
                 (generation.collection, generation.number),
             ).fetchone()
         return cast(Json, row[0]) if row and row[0] else {}
@@ -190,7 +208,9 @@ class GenerationStore:
         """Return the retired generation that was live last; raises NotFound."""
         with self.database.connect() as connection:
             found = self._select(
-                connection, "where collection = %s and state = 'retired' and dropped_at is null order by retired_at desc limit 1", collection
+                connection,
+                "where collection = %s and state = 'retired' and dropped_at is null order by retired_at desc limit 1",
+                collection,
             )
         if not found:
             raise NotFound(f"collection {collection} has no retired generation to roll back to")
@@ -231,7 +251,8 @@ class GenerationStore:
 
     def _select(self, connection: Connection, where: str, *values: object) -> tuple[Generation, ...]:
         rows = connection.execute(
-            self.database.compose(f"select {_COLUMNS} from {{ops}}.generations {where}"), values
+            self.database.compose("select {columns} from {ops}.generations " + where, columns=_COLUMNS),  # noqa: S608
+            values,
         ).fetchall()
         return tuple(_generation(row) for row in rows)
 

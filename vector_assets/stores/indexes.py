@@ -45,7 +45,8 @@ class IndexStore:
         with self.database.connect(autocommit=True) as connection:
             rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
             state = connection.execute(
-                "select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)", (index.as_string(connection),)
+                "select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)",
+                (index.as_string(connection),),
             ).fetchone()
             memory = index_memory_mb(rows, generation.dims, 2 if generation.vector_type == "halfvec" else 4)
             seconds = 0.0
@@ -113,9 +114,7 @@ class IndexStore:
         """Remove dead tuples of a generation's tables, which cost recall and space."""
         with self.database.connect(autocommit=True) as connection:
             for name in (generation.table, generation.table + "_rows"):
-                connection.execute(
-                    sql.SQL("vacuum (analyze) {}").format(self.database.names.table("embedding", name))
-                )
+                connection.execute(sql.SQL("vacuum (analyze) {}").format(self.database.names.table("embedding", name)))
 
     def _size_session(self, connection: Connection, memory_mb: int) -> None:
         connection.execute(sql.SQL("set maintenance_work_mem = {}").format(sql.Literal(f"{memory_mb}MB")))

@@ -35,7 +35,9 @@ def draw_live_map(store: CollectionStore) -> DrawnMap:
     """
     live = next((g for g in store.all() if g.state == "live"), None)
     if live is None:
-        raise NotFound(f"collection {store.collection.name} has no live generation to draw; materialize its index first")
+        raise NotFound(
+            f"collection {store.collection.name} has no live generation to draw; materialize its index first"
+        )
     coloured_by = next((name for name, kind in store.collection.fields.items() if kind == "category"), None)
     version = f"{live.number}-{store.workspace.embeddings.content_version(live)}-{coloured_by}-{MAP_VERSION}"
     path = Path(store.workspace.artifacts) / "maps" / f"{live.table}.png"

@@ -10,7 +10,7 @@ from vector_assets.embedding.run import sync_one
 from vector_assets.embedding.targets import find_targets
 from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
-from vector_assets.index.integrity import CheckName, Checked
+from vector_assets.index.integrity import Checked, CheckName
 from vector_assets.records import Comparison, Decision, Generation
 from vector_assets.stores.collection import CollectionStore
 
@@ -52,7 +52,9 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         )  # fmt: skip
         if generation.state == "building":
             sync_one(generation, store, store.encoders)
-            content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
+            content = (
+                f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
+            )
         _remember(store, generation, report, content)
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
@@ -91,7 +93,10 @@ def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> M
     values = generations.measures(generation)
     checks = tuple(
         Checked(
-            cast(CheckName, name), bool(check["passed"]), str(check["summary"]), cast(dict[str, float], check["numbers"])
+            cast(CheckName, name),
+            bool(check["passed"]),
+            str(check["summary"]),
+            cast(dict[str, float], check["numbers"]),
         )
         for name, check in cast(dict[str, dict[str, object]], values["checks"]).items()
     )

@@ -1,7 +1,8 @@
-"""MLflow: every training run with its curves, and the registry that people browse. The only place that imports mlflow."""
+"""MLflow: every training run with its curves, and the registry that people browse. Only this file imports mlflow."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class Tracking:
         return TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
 
     def register(self, run: TrackedRun, name: str, folder: str, *, tags: Mapping[str, str]) -> str:
-        """Register the files below ``folder`` of a run as a model version with alias ``candidate``; return the version."""
+        """Register the files below ``folder`` of a run as a version with alias ``candidate``; return the version."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -158,4 +159,5 @@ class Tracking:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)

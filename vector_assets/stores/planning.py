@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 
 from vector_assets.embedding.text import row_text
-from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.checkpoint import make_checkpoint
+from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.encoder.text.model import TextEncoder, load_encoder
 from vector_assets.errors import NotFound

@@ -13,6 +13,7 @@ from psycopg import sql
 from vector_assets.errors import NotFound, SourceError
 from vector_assets.records import BadRow, KeyColumn, SourceReader, Value
 from vector_assets.spec import POSTGRES_TYPES, Collection, FieldType, PostgresSource
+from vector_assets.spec.base import RESERVED_KEYS
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
@@ -50,7 +51,7 @@ class RawStore:
                 raise NotFound(
                     f"collection {collection.name} has no rows yet; run vector-assets materialize {collection.name}"
                 )
-            return Relation(self.database.names.table("raw", collection.name), key)
+            return self._copied(collection, key)
 
     def count(self, collection: Collection) -> int:
         """Return how many rows the source has now, as Postgres sees it."""
@@ -62,9 +63,9 @@ class RawStore:
         """Return some rows by field, chosen by the hash of their key."""
         relation = self.relation(collection)
         fields = list(collection.fields)
-        query = sql.SQL(
-            "select {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}"
-        ).format(columns(fields, "r"), relation.table, relation.source_key("r"), sql.Literal(count))
+        query = sql.SQL("select {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
+            columns(fields, "r"), relation.table, relation.source_key("r"), sql.Literal(count)
+        )
         with self.database.connect() as connection:
             rows = connection.execute(query).fetchall()
         return [dict(zip(fields, cast(tuple[Value, ...], row), strict=True)) for row in rows]
@@ -149,7 +150,7 @@ class RawStore:
         types = {column.name: column.type for column in reader.key} | _field_types(collection)
         connection.execute(
             sql.SQL("create temp table staged ({})").format(
-                sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(types[n])) for n in names)  # type: ignore[arg-type]
+                sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(types[n])) for n in names)
             )
         )
         bad: list[BadRow] = []
@@ -178,7 +179,9 @@ class RawStore:
             sql.SQL("t.{} = s.{}").format(sql.Identifier(name), sql.Identifier(name)) for name in key
         )
         deleted = connection.execute(
-            sql.SQL("delete from {} t where not exists (select from pg_temp.staged s where {})").format(relation.table, same)
+            sql.SQL("delete from {} t where not exists (select from pg_temp.staged s where {})").format(
+                relation.table, same
+            )
         ).rowcount
         updated = 0
         if rest:
@@ -212,20 +215,26 @@ class RawStore:
             connection.execute(
                 sql.SQL("create table {} ({}, primary key ({}))").format(
                     table,
-                    sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in types.items()),  # type: ignore[arg-type]
+                    sql.SQL(", ").join(
+                        sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in types.items()
+                    ),
                     _plain(_names(key)),
                 )
             )
-            return Relation(table, key)
+            return self._copied(collection, key)
         for name, kind in types.items():
             if name in present and present[name] != kind:
                 # The view over the rows names this column; the index stage makes it anew.
                 connection.execute(sql.SQL("alter table {} drop column {} cascade").format(table, sql.Identifier(name)))
             if present.get(name) != kind:
                 connection.execute(
-                    sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(kind))  # type: ignore[arg-type]
+                    sql.SQL("alter table {} add column {} {}").format(table, sql.Identifier(name), sql.SQL(kind))
                 )
-        return Relation(table, key)
+        return self._copied(collection, key)
+
+    def _copied(self, collection: Collection, key: tuple[KeyColumn, ...]) -> Relation:
+        zoned = frozenset(name for name, kind in collection.fields.items() if kind == "datetime")
+        return Relation(self.database.names.table("raw", collection.name), key, zoned)
 
     def _measure(self, connection: Connection, relation: Relation, fields: Sequence[str]) -> tuple[int, str]:
         """Return count and content digest: two 64-bit hashes of each row, folded by xor (keys are unique)."""
@@ -243,7 +252,8 @@ class RawStore:
     def _record(self, connection: Connection, name: str, fingerprint: str | None, version: str, rows: int) -> None:
         connection.execute(
             self.database.compose(
-                "insert into {ops}.collections (name, source_fingerprint, source_version, rows) values (%s, %s, %s, %s) "
+                "insert into {ops}.collections (name, source_fingerprint, source_version, rows) "
+                "values (%s, %s, %s, %s) "
                 "on conflict (name) do update set source_fingerprint = excluded.source_fingerprint, "
                 "source_version = excluded.source_version, rows = excluded.rows, updated_at = now()"
             ),
@@ -267,34 +277,47 @@ class RawStore:
         schema = schema or "public"
         present = self._columns(connection, schema, table)
         if not present:
-            raise SourceError(f"collection {collection.name}: table {schema}.{table} does not exist; correct source.table")
+            raise SourceError(
+                f"collection {collection.name}: table {schema}.{table} does not exist; correct source.table"
+            )
         missing = [field for field in collection.fields if field not in present]
         if missing:
             raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has no column {missing[0]} (it has {', '.join(present)})"
+                f"collection {collection.name}: table {schema}.{table} has no column {missing[0]} (it "
+                f"has {', '.join(present)})"
             )
         secured = connection.execute(
-            "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass", (schema, table)
+            "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass",
+            (schema, table),
         ).fetchone()
         if secured and secured[0]:
             raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has row-level security, which search does not honour "
+                f"collection {collection.name}: table {schema}.{table} has row-level security, which "
+                "search does not honour "
                 "yet; use a table without policies"
             )
         key = _primary_key(connection, schema, table)
         if not key:
             raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has no primary key; add one, so that rows have names"
+                f"collection {collection.name}: table {schema}.{table} has no primary key; add one, "
+                "so that rows have names"
             )
-        return Relation(sql.Identifier(schema, table), key)
+        reserved = next((column.name for column in key if column.name in RESERVED_KEYS), None)
+        if reserved:
+            raise SourceError(
+                f"collection {collection.name}: the primary key column {reserved} of {schema}.{table} has the name of "
+                "an argument or result of search; rename it"
+            )
+        zoned = frozenset(name for name, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
+        return Relation(sql.Identifier(schema, table), key, zoned)
 
 
 def _primary_key(connection: Connection, schema: str, table: str) -> tuple[KeyColumn, ...]:
     rows = connection.execute(
-        "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_index i "
+        "select a.attname, format_type(coalesce(nullif(y.typbasetype, 0), y.oid), a.atttypmod) from pg_index i "
         "join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace "
         "cross join unnest(i.indkey) with ordinality as k(attnum, position) "
-        "join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum "
+        "join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum join pg_type y on y.oid = a.atttypid "
         "where n.nspname = %s and c.relname = %s and i.indisprimary order by k.position",
         (schema, table),
     ).fetchall()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import psycopg
-from pgvector import HalfVector, Vector
+from pgvector import Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
@@ -84,7 +84,6 @@ class Reader:
 
     def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
-        wrap = Vector if generation.vector_type == "vector" else HalfVector
         keys = self._keys(generation.collection)
         query = self.names.compose(
             "select f.score, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
@@ -95,7 +94,7 @@ class Reader:
             order=sql.SQL(", ").join(sql.SQL("f.{}").format(sql.Identifier(key)) for key in keys),
         )
         try:
-            cursor = self._connect().execute(query, (wrap(vector), k, generation.checkpoint_set, exact))
+            cursor = self._connect().execute(query, (Vector(vector), k, generation.checkpoint_set, exact))
         except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UndefinedFunction) as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
         names = [column.name for column in cursor.description or ()]
@@ -103,11 +102,15 @@ class Reader:
 
     def _keys(self, collection: str) -> list[str]:
         """The key's columns: what the function returns before chunk_no."""
-        row = self._connect().execute(
-            "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
-            "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
-            (self.names.prefix + "search", collection),
-        ).fetchone()
+        row = (
+            self._connect()
+            .execute(
+                "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
+                "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
+                (self.names.prefix + "search", collection),
+            )
+            .fetchone()
+        )
         if row is None:
             raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
         names, modes = cast(list[str], row[0]), cast(list[str], row[1])
@@ -126,9 +129,15 @@ class Reader:
                 )
                 if self.become:
                     connection.execute(sql.SQL("set role {}").format(sql.Identifier(READER)))
-            except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
+            except (
+                psycopg.OperationalError,
+                psycopg.errors.InsufficientPrivilege,
+                psycopg.errors.UndefinedObject,
+            ) as error:
                 reason = " ".join(str(error).split())
-                raise DatabaseError(f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor") from None
+                raise DatabaseError(
+                    f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor"
+                ) from None
             register_vector(connection)
             self._connection = connection
         return self._connection

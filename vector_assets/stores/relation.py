@@ -19,6 +19,7 @@ class Relation:
 
     table: sql.Identifier
     key: tuple[KeyColumn, ...]
+    zoned: frozenset[str] = frozenset()  # columns of type timestamp with time zone
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -41,10 +42,22 @@ class Relation:
         """``a."k1" = b."k1" and …``: join two tables of a generation."""
         return _equal(self.key_names, left, self.key_names, right)
 
+    def digest(self, fields: Sequence[str], alias: str) -> sql.Composed:
+        """sha256 over a JSON array of fields: the one place that says whether inputs are the same.
+
+        Times are spelled in UTC, so that the view gives the same digest in every session; the other settings that
+        the text of JSON depends on are pinned by stores/database.py.
+        """
+        values = sql.SQL(", ").join(
+            sql.SQL("timezone('UTC', {})" if name in self.zoned else "{}").format(sql.Identifier(alias, name))
+            for name in fields
+        )
+        return sql.SQL("sha256(convert_to(json_build_array({})::text, 'UTF8'))").format(values)
+
     def key_definition(self) -> sql.Composed:
         """``"k1" text not null, …`` for create table. Types are the catalogue's own words, not a user's."""
         return sql.SQL(", ").join(
-            sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(column.type))  # type: ignore[arg-type]
+            sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(column.type))
             for name, column in zip(self.key_names, self.key, strict=True)
         )
 
@@ -52,14 +65,6 @@ class Relation:
 def columns(names: Sequence[str], alias: str) -> sql.Composed:
     """``a."x", a."y"``."""
     return sql.SQL(", ").join(sql.Identifier(alias, name) for name in names)
-
-
-def digest(fields: Sequence[str], alias: str) -> sql.Composed:
-    """sha256 over a JSON array of fields: the one place that says whether inputs are the same.
-
-    The session settings that the text of JSON depends on are pinned by stores/database.py.
-    """
-    return sql.SQL("sha256(convert_to(json_build_array({})::text, 'UTF8'))").format(columns(fields, alias))
 
 
 def _equal(left: Sequence[str], left_alias: str, right: Sequence[str], right_alias: str) -> sql.Composed:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
-from vector_assets.records import BadRow, EmbeddedRow, Generation, Part, PendingRow
+from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, Part, PendingRow
 from vector_assets.source.keys import row_key
 from vector_assets.stores.database import Connection
 from vector_assets.stores.failures import FailureStore
-from vector_assets.stores.relation import Relation, columns, digest
+from vector_assets.stores.relation import Relation, columns
 
 Old = tuple[Generation, sql.Identifier, sql.Identifier]
 
@@ -56,7 +59,7 @@ class GenerationSync:
         page: int,
         run_id: str | None,
     ) -> GenerationSync:
-        """List what needs work. ``old`` is a generation whose vectors may be reused where the checkpoint is the same."""
+        """List what needs work. ``old`` is a generation whose vectors are reused where the checkpoint is the same."""
         sync = cls(reading, writing, generation, relation, rows, vectors, old, failures, page, run_id)
         reading.execute(
             sql.SQL(
@@ -78,10 +81,11 @@ class GenerationSync:
         return sync
 
     def remove_gone(self) -> int:
-        """Delete what left the source, from both tables in one statement."""
-        return self.writing.execute(
+        """Delete what left the source, from both tables in one statement; it is no failure any more either."""
+        gone = self.writing.execute(
             sql.SQL(
-                "with gone as (delete from {rows} g where not exists (select from {source} r where {same}) returning {key}), "
+                "with gone as (delete from {rows} g where not exists (select from {source} r where {same}) "
+                "returning {key}, g.state), "
                 "vectors as (delete from {vectors} v using gone where {both}) select * from gone"
             ).format(
                 rows=self.rows,
@@ -91,12 +95,16 @@ class GenerationSync:
                 vectors=self.vectors,
                 both=self.relation.same_stored("v", "gone"),
             )
-        ).rowcount
+        ).fetchall()
+        failed = [row_key(cast(Key, row[:-1])) for row in gone if row[-1] == "failed"]
+        if failed:
+            self.failures.settle(self.generation.collection, "embeddings", [], failed, run_id=self.run_id)
+        return len(gone)
 
     def pages(self) -> Iterator[list[PendingRow]]:
         """Yield rows that need work; a row that left meanwhile is left out."""
         for start in range(1, self.pending + 1, self.page):
-            rows = self.reading.execute(self._page_query(), (start, start + self.page - 1)).fetchall()
+            rows = self.reading.execute(self._page_query(start, start + self.page - 1)).fetchall()
             yield [self._pending(row) for row in rows]
 
     def write(self, rows: Sequence[EmbeddedRow]) -> int:
@@ -111,13 +119,14 @@ class GenerationSync:
 
     # -- reading
 
-    def _page_query(self) -> sql.Composed:
+    def _page_query(self, first: int, last: int) -> sql.Composed:
+        # The numbers are literals: with parameters, a % in the name of a column would be taken for a placeholder.
         parts = self.generation.parts
         fields = [field for part in parts for field in part.fields]
         before, rows, vectors = self.old
         old_same = sql.SQL(", ").join(
             sql.SQL("coalesce(p.{} = {} and p.state = 'done', false)").format(
-                sql.Identifier(f"d{before.parts.index(match) + 1}"), digest(part.fields, "r")
+                sql.Identifier(f"d{before.parts.index(match) + 1}"), self.relation.digest(part.fields, "r")
             )
             if (match := _same_part(before, part))
             else sql.SQL("false")
@@ -128,11 +137,11 @@ class GenerationSync:
         )
         return sql.SQL(
             "select {key}, {row}, {digests}, {fields}, {vector}, {same} "
-            "from pg_temp.work w join {source} r on {on}{join} where w.n between %s and %s order by w.n"
+            "from pg_temp.work w join {source} r on {on}{join} where w.n between {first} and {last} order by w.n"
         ).format(
             key=self.relation.source_key("r"),
             row=self._row_digest("r"),
-            digests=sql.SQL(", ").join(digest(part.fields, "r") for part in parts),
+            digests=sql.SQL(", ").join(self.relation.digest(part.fields, "r") for part in parts),
             fields=columns(fields, "r"),
             vector=sql.SQL("o.vector, o.truncated"),
             same=old_same,
@@ -141,6 +150,8 @@ class GenerationSync:
                 sql.SQL("w.{0} = r.{0}").format(sql.Identifier(column.name)) for column in self.relation.key
             ),
             join=join,
+            first=sql.Literal(first),
+            last=sql.Literal(last),
         )
 
     def _pending(self, row: tuple[object, ...]) -> PendingRow:
@@ -170,9 +181,9 @@ class GenerationSync:
     def _make_staging(self) -> None:
         digests = sql.SQL(", ").join(sql.SQL("{} bytea").format(sql.Identifier(name)) for name in self._digests())
         self.writing.execute(
-            sql.SQL(
-                "create temp table staged_rows ({}, row_digest bytea, {}, chunk_count integer, state text)"
-            ).format(self.relation.key_definition(), digests)
+            sql.SQL("create temp table staged_rows ({}, row_digest bytea, {}, chunk_count integer, state text)").format(
+                self.relation.key_definition(), digests
+            )
         )
         self.writing.execute(
             sql.SQL(
@@ -186,16 +197,20 @@ class GenerationSync:
         )
 
     def _stage(self, rows: Sequence[EmbeddedRow]) -> None:
-        kinds = [column.type for column in self.relation.key]
+        kinds = [_copied_as(column.type) for column in self.relation.key]
         parts = len(self.generation.parts)
         wrap = Vector if self.generation.vector_type == "vector" else HalfVector
-        with self.writing.cursor() as cursor, cursor.copy("copy pg_temp.staged_rows from stdin (format binary)") as copy:
+        with (
+            self.writing.cursor() as cursor,
+            cursor.copy("copy pg_temp.staged_rows from stdin (format binary)") as copy,
+        ):
             copy.set_types([*kinds, "bytea", *["bytea"] * parts, "int4", "text"])
             for row in rows:
-                copy.write_row(
-                    [*row.row.key, row.row.row_digest, *row.row.digests, len(row.chunks), row.state]
-                )
-        with self.writing.cursor() as cursor, cursor.copy("copy pg_temp.staged_chunks from stdin (format binary)") as copy:
+                copy.write_row([*row.row.key, row.row.row_digest, *row.row.digests, len(row.chunks), row.state])
+        with (
+            self.writing.cursor() as cursor,
+            cursor.copy("copy pg_temp.staged_chunks from stdin (format binary)") as copy,
+        ):
             copy.set_types([*kinds, "int4", "bytea", "int4", "int4", self.generation.vector_type, "int8", "bool"])
             for row in rows:
                 for chunk in row.chunks:
@@ -258,7 +273,7 @@ class GenerationSync:
 
     def _row_digest(self, alias: str) -> sql.Composed:
         fields = [field for part in self.generation.parts for field in part.fields]
-        return digest([*fields, *self.generation.filters], alias)
+        return self.relation.digest([*fields, *self.generation.filters], alias)
 
     def _count(self, query: sql.Composable) -> int:
         row = self.reading.execute(query).fetchone()  # type: ignore[call-overload]
@@ -275,6 +290,12 @@ class _Taker:
         taken = self.values[self.at : self.at + count]
         self.at += count
         return taken
+
+
+def _copied_as(kind: str) -> str:
+    """Return the name by which psycopg knows a type; enums and the like travel as their text."""
+    plain = re.sub(r"\(.*?\)", "", kind)
+    return plain if psycopg.adapters.types.get(plain) else "text"
 
 
 def _same_part(before: Generation, part: Part) -> Part | None:

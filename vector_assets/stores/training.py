@@ -56,8 +56,10 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
     known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
     if known and not refresh:
         return Drawn(workspace.checkpoints.training_set(known), drawn=False)
-    rows = _field_pairs(workspace, collection, space) if isinstance(training.pairs, FieldPairs) else _file_pairs(
-        collection.resolve(training.pairs)
+    rows = (
+        _field_pairs(workspace, collection, space)
+        if isinstance(training.pairs, FieldPairs)
+        else _file_pairs(collection.resolve(training.pairs))
     )
     training_set = pairs_from_rows(rows, training)
     workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
@@ -72,7 +74,7 @@ def settle_encoder(
     tags: Mapping[str, str],
     progress: Callable[[Progress], None] | None = None,
 ) -> Settled:
-    """Return the checkpoint of a space: known by its key, or trained now; the encoder's own where nothing is trained."""
+    """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
     settings = ContractSettings(declared.max_tokens, declared.query_prefix, declared.document_prefix)
@@ -107,7 +109,12 @@ def settle_encoder(
 
 
 def _untrained(
-    workspace: Workspace, collection: Collection, space: str, base: Path, settings: ContractSettings, tags: Mapping[str, str]
+    workspace: Workspace,
+    collection: Collection,
+    space: str,
+    base: Path,
+    settings: ContractSettings,
+    tags: Mapping[str, str],
 ) -> Settled:
     checkpoint = make_checkpoint(base, workspace.checkpoint_folder, settings=settings)
     workspace.checkpoints.save(checkpoint)
@@ -216,9 +223,7 @@ def _file_pairs(path: str) -> Iterator[PairRow]:
 def _declaration(collection: Collection, space: str) -> str:
     """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
     training = _training(collection, space)
-    drawn = training.model_dump(
-        mode="json", include={"pairs", "split", "max_pairs", "max_held_out", "seed"}
-    )
+    drawn = training.model_dump(mode="json", include={"pairs", "split", "max_pairs", "max_held_out", "seed"})
     text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -22,7 +22,9 @@ class DatabaseUrl:
         try:
             url = make_url(text)
         except ArgumentError:
-            raise DatabaseError(f"{name} is not a URL; expected postgresql://user:password@host:port/database") from None
+            raise DatabaseError(
+                f"{name} is not a URL; expected postgresql://user:password@host:port/database"
+            ) from None
         if url.get_backend_name() not in ("postgresql", "postgres"):
             raise DatabaseError(
                 f"{name} names {url.get_backend_name()}; expected postgresql://user:password@host:port/database"

@@ -18,7 +18,9 @@ class ViewStore:
         """Keep the database."""
         self.database = database
 
-    def replace(self, connection: Connection, collection: Collection, generation: Generation, relation: Relation) -> None:
+    def replace(
+        self, connection: Connection, collection: Collection, generation: Generation, relation: Relation
+    ) -> None:
         """Create view and function for a generation, in the caller's transaction."""
         view = self.database.names.table("search", collection.name + "_rows")
         connection.execute(sql.SQL("drop view if exists {}").format(view))
@@ -65,17 +67,18 @@ class ViewStore:
         function: sql.Identifier,
     ) -> sql.Composed:
         row = connection.execute(
-            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'"
+            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace "
+            "where extname = 'vector'"
         ).fetchone()
         assert row is not None
         keys = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))  # type: ignore[arg-type]
-            for column in relation.key
+            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in relation.key
         )
         body = sql.SQL(
             "begin "
             "if checkpoint is not null and checkpoint not in ({stamps}) then "
-            "raise exception 'checkpoint % is not live for collection {label}; live is generation {number} with {live}', "
+            "raise exception 'checkpoint % is not live for collection {label}; live is generation "
+            "{number} with {live}', "
             "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
             "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
             "vector_dims(q) using errcode = 'data_exception'; end if; "
@@ -88,9 +91,9 @@ class ViewStore:
             stamps=sql.SQL(", ").join(
                 sql.Literal(stamp) for stamp in (generation.checkpoint_set, *generation.checkpoints.values())
             ),
-            label=sql.SQL(collection.name),  # type: ignore[arg-type]
+            label=sql.SQL(collection.name),
             number=sql.Literal(generation.number),
-            live=sql.SQL(", ".join(generation.checkpoints.values())),  # type: ignore[arg-type]
+            live=sql.SQL(", ".join(generation.checkpoints.values())),
             dims=sql.Literal(generation.dims),
             ef=sql.Literal(generation.ef_search or 40),
             names=columns(relation.key_names, "v"),
@@ -119,7 +122,7 @@ class ViewStore:
             (self.database.names.prefix + "search", name),
         ).fetchall()
         for (signature,) in rows:
-            connection.execute(sql.SQL("drop function {}").format(sql.SQL(str(signature))))  # type: ignore[arg-type]
+            connection.execute(sql.SQL("drop function {}").format(sql.SQL(str(signature))))
 
     def _grant(
         self, connection: Connection, view: sql.Identifier, function: sql.Identifier, generation: Generation
@@ -129,6 +132,8 @@ class ViewStore:
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("grant select on {} to {}").format(view, sql.Identifier(READER)))
-                connection.execute(sql.SQL("grant execute on function {} to {}").format(signature, sql.Identifier(READER)))
+                connection.execute(
+                    sql.SQL("grant execute on function {} to {}").format(signature, sql.Identifier(READER))
+                )
         except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege):
             return

@@ -57,9 +57,10 @@ def locate() -> Addresses:
             url, url.schema(prefix + DAGSTER), tracking or url.schema(prefix + MLFLOW).libpq, embedded=False
         )
     server = ensure_postgres(home())
-    with locked(home() / "databases.lock", timeout=60, purpose="making the databases"), psycopg.connect(
-        server.url("postgres"), autocommit=True
-    ) as connection:
+    with (
+        locked(home() / "databases.lock", timeout=60, purpose="making the databases"),
+        psycopg.connect(server.url("postgres"), autocommit=True) as connection,
+    ):
         there = {row[0] for row in connection.execute("select datname from pg_database").fetchall()}
         for name in (OURS, DAGSTER, MLFLOW):
             if name not in there:
@@ -132,7 +133,7 @@ class Workspace:
         return self.addresses.dagster.dagster
 
     def mlflow_link(self, run_id: str, experiment: str | None) -> str:
-        """Return the address of a run in the MLflow UI; ``up`` serves it at VECTOR_ASSETS_MLFLOW_UI, port 5000 unsaid."""
+        """Return the address of a run in the MLflow UI; ``up`` sets VECTOR_ASSETS_MLFLOW_UI; else port 5000."""
         base = os.environ.get("VECTOR_ASSETS_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
         return f"{base}/#/experiments/{experiment or 0}/runs/{run_id}"
 
@@ -144,7 +145,9 @@ class Workspace:
     def checkpoint_folder(self) -> Path:
         """Where checkpoints are, each under its digest."""
         if "://" in self.artifacts:
-            raise EncoderError(f"VECTOR_ASSETS_ARTIFACTS is {self.artifacts}; expected a folder, the only kind supported yet")
+            raise EncoderError(
+                f"VECTOR_ASSETS_ARTIFACTS is {self.artifacts}; expected a folder, the only kind supported yet"
+            )
         return Path(self.artifacts) / "checkpoints"
 
     def encoder(self, digest: str) -> TextEncoder:

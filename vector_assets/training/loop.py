@@ -102,7 +102,9 @@ def fit(
     torch.manual_seed(training.seed)
     generator = np.random.default_rng(training.seed)
     objective = OBJECTIVES[training.objective]()
-    data = _Data(train, tokenize([p.query for p in train], True), tokenize([p.document for p in train], False))
+    most_tokens = training.learn_tokens
+    queries = _cut(tokenize([p.query for p in train], True), most_tokens)
+    data = _Data(train, queries, _cut(tokenize([p.document for p in train], False), most_tokens))
     pool = pool_of(validation)
     start = time.perf_counter()
     watch = _Watch(network, training.patience, lambda: score_pool(network, pool, tokenize).metrics, log, start)
@@ -164,6 +166,11 @@ class _Watch:
             self.weights, self._since = self._network.weights(), 0
         else:
             self._since += 1
+
+
+def _cut(ids: list[list[int]], most: int | None) -> list[list[int]]:
+    """Cut token ids, keeping the closing special token."""
+    return [one if most is None or len(one) <= most else [*one[: most - 1], one[-1]] for one in ids]
 
 
 def _update(

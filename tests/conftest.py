@@ -1,0 +1,146 @@
+"""One embedded Postgres for all tests that need one; each test has tables and collections of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import psycopg  # noqa: E402 - after the environment that libraries read when they are imported
+import pytest  # noqa: E402
+from psycopg import sql  # noqa: E402
+
+from vector_assets.runtime.postgres import Server, ensure_postgres, remove_postgres  # noqa: E402
+from vector_assets.spec import Collection  # noqa: E402
+from vector_assets.stores.urls import DatabaseUrl  # noqa: E402
+from vector_assets.stores.workspace import Workspace, open_workspace  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent / "encoder"))
+
+from tiny import make_tiny_bert  # noqa: E402 - a helper beside the encoder's tests, which are no package
+
+_OURS = ("HOME", "PROJECT", "ARTIFACTS", "DATABASE_URL", "READER_URL", "SCHEMA_PREFIX")
+_numbers = itertools.count(1)
+
+Execute = Callable[..., list[tuple[object, ...]]]
+Declare = Callable[..., Collection]
+
+
+@pytest.fixture(scope="session")
+def session_home() -> Iterator[Path]:
+    """A VECTOR_ASSETS_HOME with a running server; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="va-tests-") as folder:
+        home = Path(folder) / "home"
+        with psycopg.connect(ensure_postgres(home).url(), autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")  # nothing here has to outlive the machine
+            connection.execute("select pg_reload_conf()")
+        try:
+            yield home
+        finally:
+            remove_postgres(home)
+
+
+@pytest.fixture(scope="session")
+def server(session_home: Path) -> Server:
+    """The running server."""
+    return ensure_postgres(session_home)
+
+
+@pytest.fixture(scope="session")
+def workspace(session_home: Path) -> Workspace:
+    """The stores of the session's database, with MLflow's tables in another."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _OURS:
+            patch.delenv(f"VECTOR_ASSETS_{name}", raising=False)
+        for name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+            patch.delenv(name, raising=False)
+        patch.setenv("VECTOR_ASSETS_HOME", str(session_home))
+        opened = open_workspace()
+        _ = opened.database
+    return opened
+
+
+@pytest.fixture
+def in_workspace(workspace: Workspace, session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The same, named by the environment, for code that opens a workspace by itself."""
+    for name in _OURS:
+        monkeypatch.delenv(f"VECTOR_ASSETS_{name}", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VECTOR_ASSETS_HOME", str(session_home))
+    return workspace
+
+
+@pytest.fixture
+def name() -> str:
+    """A collection or table name that no other test uses."""
+    return f"c{next(_numbers)}"
+
+
+@pytest.fixture
+def execute(workspace: Workspace) -> Execute:
+    """Runs one statement in our database as a user with a tool of their own would; returns its rows."""
+
+    def run(statement: str | sql.Composable, values: object = None) -> list[tuple[object, ...]]:
+        with psycopg.connect(workspace.addresses.database.libpq, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+@pytest.fixture
+def fresh_database(server: Server) -> Iterator[DatabaseUrl]:
+    """An empty database on the same server."""
+    name = f"fresh{next(_numbers)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield DatabaseUrl.parse(server.url(name), name="the test")
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def declare(name: str) -> Declare:
+    """A collection over the table ``public.<name>`` with fields title, body, topic and price; changed by keywords."""
+
+    def make(**changes: object) -> Collection:
+        values: dict[str, object] = {
+            "name": name,
+            "source": {"kind": "postgres", "table": name},
+            "fields": {"title": "text", "body": "text", "topic": "category", "price": "number"},
+            "spaces": {"text": {"fields": ["title", "body"]}},
+        }
+        return Collection.model_validate(values | changes)
+
+    return make
+
+
+@pytest.fixture
+def animals(execute: Execute, name: str) -> Callable[[int], None]:
+    """Fills ``public.<name>`` with rows 1..n: row i names animal i mod 4 in its title."""
+
+    def fill(count: int) -> None:
+        execute(
+            f"create table {name} (id bigint primary key, title text, body text, topic text, price float8, note text)"
+        )
+        execute(
+            f"insert into {name} select i, (array['cat','dog','owl','fish'])[1 + i % 4] || ' ' || i, 'body ' || i, "
+            f"'t' || i % 3, i, 'n' from generate_series(1, {count}) i"
+        )
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT as a model folder."""
+    return make_tiny_bert(tmp_path_factory.mktemp("tiny_model") / "model")
