@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.run import EmbeddingRun, run_embeddings
 from vector_assets.index.integrity import Checked, check_canaries_found
-from vector_assets.records import BadRow, Checkpoint, Encoded, Generation, JudgedQuery, KeyColumn, RawRow, Vectors
+from vector_assets.records import BadRow, Canary, Checkpoint, Encoded, Generation, JudgedQuery, KeyColumn, RawRow, Vectors
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.sync import GenerationSync
@@ -86,6 +87,10 @@ class FakeStore(CollectionStore):
         """Make these the encoders of the spaces, as the encoder assets would."""
         self.chosen = dict(zip(self.collection.spaces, encoders, strict=True))
         self._known |= {encoder.digest: encoder for encoder in encoders}
+        for encoder in encoders:
+            canaries = (Canary("query", "cat", tuple(map(float, encoder.encode_queries(["cat"])[0]))),)
+            contract = {"dims": encoder.dims}
+            self.workspace.checkpoints.save(Checkpoint(encoder.digest, Path("/nowhere"), contract, canaries))
 
     def layout(self) -> Layout:
         return plan_layout(self.collection, {s: SpaceEncoder(e.digest, e.dims) for s, e in self.chosen.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,20 +25,25 @@ if TYPE_CHECKING:
 
 def connect(project: str | Path | None = None) -> Client:
     """Open a project: the argument, else VECTOR_ASSETS_PROJECT, else the bundled one."""
-    return Client(find_project(Path(project) if project else None), open_workspace())
+    return Client(find_project(Path(project) if project else None))
 
 
 class Client:
     """A project and the workspace that its collections live in."""
 
-    def __init__(self, project: Project, workspace: Workspace) -> None:
+    def __init__(self, project: Project) -> None:
         """Use ``connect`` instead."""
         self.project = project
-        self.workspace = workspace
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Database, stores and tracking; no server is started before they are needed."""
+        return open_workspace()
 
     def collection(self, name: str) -> CollectionClient:
         """Return one collection; raises NotFound."""
-        return CollectionClient(self.workspace, self.project.collection(name))
+        declared = self.project.collection(name)
+        return CollectionClient(self.workspace, declared)
 
     def collections(self) -> tuple[CollectionClient, ...]:
         """Return all collections, sorted by name."""

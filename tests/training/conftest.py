@@ -49,7 +49,7 @@ def training() -> Training:
     """Settings that learn the keyword task in a few seconds."""
     return Training(
         pairs="pairs.jsonl", trainable="last_2", learning_rate=3e-3, batch_size=24, evaluations_per_epoch=1,
-        patience=6, max_epochs=14, max_held_out=100,
+        patience=6, max_epochs=14, max_validation=100, max_test=100,
     )  # fmt: skip
 
 

@@ -93,12 +93,12 @@ def test_cosine_of_three_grams_by_hand() -> None:
 
 def test_caps_draw_by_seed_and_keep_what_smaller_caps_kept() -> None:
     rows = [*_rows("a", 40), *_rows("v", 9), *_rows("t", 9)]
-    small, large = (pairs_from_rows(rows, _training(max_pairs=most, max_held_out=5)) for most in (10, 20))
+    small, large = (pairs_from_rows(rows, _training(max_pairs=most, max_validation=5, max_test=5)) for most in (10, 20))
     assert (small.report["train"], small.report["validation"], small.report["test"]) == (10, 5, 5)
     assert small.report["over_cap_train"] == 30 and small.report["over_cap_test"] == 4
     assert set(small.split("train")) < set(large.split("train"))
     assert small.split("test") == large.split("test")
-    assert pairs_from_rows(rows, _training(max_pairs=10, max_held_out=5, seed=1)).digest != small.digest
+    assert pairs_from_rows(rows, _training(max_pairs=10, max_validation=5, max_test=5, seed=1)).digest != small.digest
 
 
 def test_the_digest_is_of_the_pairs_and_not_of_their_order() -> None:

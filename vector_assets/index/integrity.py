@@ -22,22 +22,26 @@ class Checked:
     numbers: Mapping[str, float]
 
 
-def check_coverage(*, source: int, accounted: int, failed: int, pending: int, orphans: int, gaps: int) -> Checked:
+def check_coverage(
+    *, source: int, accounted: int, failed: int, pending: int, overdue: int, orphans: int, gaps: int
+) -> Checked:
     """Every row is embedded, empty or set aside by name; no vector without a row; no row with chunks missing.
 
     ``accounted`` counts embedded and empty rows. Rows set aside are reported, they do not block: a bad row is one row.
+    Nor do ``pending`` rows that changed since the last sync, but those that it passed over: the ``overdue`` ones.
     """
-    passed = accounted + failed == source and not pending and not orphans and not gaps
+    passed = accounted + failed + pending == source and not overdue and not orphans and not gaps
     return Checked(
         "coverage",
         passed,
-        f"{accounted} of {source} rows, {failed} set aside, {pending} pending, {orphans} without a source row, "
-        f"{gaps} with chunks missing",
+        f"{accounted} of {source} rows, {failed} set aside, {pending} pending ({overdue} overdue), "
+        f"{orphans} without a source row, {gaps} with chunks missing",
         {
             "source": source,
             "accounted": accounted,
             "failed": failed,
             "pending": pending,
+            "overdue": overdue,
             "orphans": orphans,
             "gaps": gaps,
         },

@@ -68,15 +68,15 @@ class SearchEngine:
         self._generation: Generation | None = None
 
     def search(self, question: str, *, k: int = 10, method: Method = "vector") -> Hits:
-        """Return the k nearest rows. A swap in between is followed once, never mixed."""
+        """Return the k nearest rows. A swap in between is followed, never mixed."""
         started = time.perf_counter()
-        for attempt in (1, 2):
-            generation = self._current(fresh=attempt == 2)
+        for attempt in (1, 2, 3):
+            generation = self._current(fresh=attempt > 1)
             vector = self.encode(generation, [question])[0]
             try:
                 hits = self.reader.search(generation, vector, k=k, exact=method == "exact")
             except NotLive:
-                if attempt == 2:
+                if attempt == 3:
                     raise
                 continue
             return Hits(hits, method, generation.number, 1000 * (time.perf_counter() - started))

@@ -22,7 +22,7 @@ RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no",
 class Spec(BaseModel):
     """What a user declares. Two equal declarations are equal values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _is_name(value: str) -> str:

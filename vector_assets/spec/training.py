@@ -62,7 +62,8 @@ class Training(Spec):
     patience: int = Field(default=2, ge=1, description="Evaluations without improvement before it stops.")
     max_epochs: int = Field(default=10, ge=1, le=1000)
     max_pairs: int | None = Field(default=None, ge=2, description="Learn from at most this many pairs, drawn by seed.")
-    max_held_out: int = Field(default=1500, ge=2, description="At most this many pairs each in validation and test.")
+    max_validation: int = Field(default=500, ge=2, description="At most this many pairs in validation, scored often.")
+    max_test: int = Field(default=1500, ge=2, description="At most this many pairs in test, scored once.")
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
 
     @model_validator(mode="after")

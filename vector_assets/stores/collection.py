@@ -19,6 +19,7 @@ from vector_assets.index.retrieve import Block
 from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.source.judged import read_judged
 from vector_assets.spec import Collection
+from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.indexes import Built
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.sync import GenerationSync
@@ -33,6 +34,7 @@ class CollectionStore:
         self.workspace = workspace
         self.collection = collection
         self._encoders: dict[str, TextEncoder] = {}
+        self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
     @cached_property
     def relation(self) -> Relation:
@@ -110,14 +112,25 @@ class CollectionStore:
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
-        counted = self.workspace.embeddings.coverage(generation, self.relation)
+        counted = self._counted(generation)
+        for _ in range(2):
+            if not counted.orphans:
+                break
+            self.catch_up(generation)  # rows were deleted since, as happens while an index is built
+            counted = self._counted(generation)
         return check_coverage(
             source=counted.source,
             accounted=counted.embedded + counted.empty,
             failed=counted.failed,
             pending=counted.pending,
+            overdue=counted.overdue,
             orphans=counted.orphans,
             gaps=self.workspace.embeddings.chunk_gaps(generation, self.relation),
+        )
+
+    def _counted(self, generation: Generation) -> Coverage:
+        return self.workspace.embeddings.coverage(
+            generation, self.relation, since=self._caught_up.get(generation.number)
         )
 
     def worst_norm(self, generation: Generation) -> float:
@@ -174,7 +187,9 @@ class CollectionStore:
 
     def catch_up(self, generation: Generation) -> None:
         """Sync one generation, so that what changed while it was built is right as well."""
+        before = self.workspace.embeddings.now()
         sync_one(generation, self, self.encoders)
+        self._caught_up[generation.number] = before
 
     @contextmanager
     def lock(self) -> Iterator[None]:

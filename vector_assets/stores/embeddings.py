@@ -29,6 +29,7 @@ class Coverage:
     pending: int  # rows whose inputs are not what the generation holds, failed ones included until they change
     orphans: int  # rows with vectors that the source no longer has
     stale: int  # rows whose vector is of older inputs
+    overdue: int  # pending rows that stood as they are before ``since``
 
     @property
     def share(self) -> float:
@@ -153,8 +154,19 @@ class EmbeddingStore:
                 run_id=run_id,
             )
 
-    def coverage(self, generation: Generation, relation: Relation) -> Coverage:
-        """Count source against vectors, both ways, by the same digests as the sync."""
+    def now(self) -> str:
+        """Return the oldest transaction still running: what committed before it, every later sync sees."""
+        with self.database.connect() as connection:
+            row = connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::xid::text").fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def coverage(self, generation: Generation, relation: Relation, *, since: str | None = None) -> Coverage:
+        """Count source against vectors, both ways, by the same digests as the sync.
+
+        ``since`` comes from ``now``. A table that is written to always has rows that the last sync did not see; only
+        those that it should have seen are overdue. Without ``since`` all pending rows are.
+        """
         query = sql.SQL(
             "select count(*) filter (where {source_key} is not null), "
             "count(*) filter (where g.state = 'done' and {source_key} is not null and g.row_digest = {digest}), "
@@ -162,9 +174,12 @@ class EmbeddingStore:
             "count(*) filter (where g.state = 'failed' and g.row_digest = {digest}), "
             "count(*) filter (where {source_key} is not null and g.row_digest is distinct from {digest}), "
             "count(*) filter (where {source_key} is null), "
-            "count(*) filter (where {source_key} is not null and g.row_digest <> {digest}) "
+            "count(*) filter (where {source_key} is not null and g.row_digest <> {digest}), "
+            "count(*) filter (where {source_key} is not null and g.row_digest is distinct from {digest} "
+            "and ({since}::xid is null or age(r.xmin) > age({since}::xid))) "
             "from {table} r full join {rows} g on {same}"
         ).format(
+            since=sql.Literal(since),
             source_key=sql.Identifier("r", relation.key[0].name),
             digest=row_digest(generation, relation, "r"),
             table=relation.table,

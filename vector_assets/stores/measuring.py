@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import cast
 
-from vector_assets.embedding.run import sync_one
 from vector_assets.embedding.targets import find_targets
 from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
@@ -35,7 +34,13 @@ class Measured:
 def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[str], None]) -> Measured:
     """Measure the generation on its way, else live. What was measured of the same content is not measured again."""
     generations = store.workspace.generations
-    targets = find_targets(store.collection, store.layout(), store.all())
+    layout = store.layout()
+    targets = find_targets(store.collection, layout, store.all())
+    for overtaken in store.all():
+        # It was to go live by itself, but something stood in the way, and the declaration has moved on since.
+        if overtaken.state == "candidate" and overtaken.decision == "promote":
+            if not layout.describes(overtaken, store.collection):
+                generations.fail(overtaken)
     generation = targets.coming or targets.live
     if generation is None:
         raise NotFound(f"collection {store.collection.name} has no vectors yet; materialize its embeddings first")
@@ -46,15 +51,13 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     known = generations.measures(generation)
     if known.get("content") != content or maintenance:
         live = targets.live
+        store.catch_up(generation)
         report = measure_candidate(
             store.collection, generation, live, store, store, store.judged(),
             metric=store.metric, trained=store.trained(), log=log,
         )  # fmt: skip
-        if generation.state == "building":
-            sync_one(generation, store, store.encoders)
-            content = (
-                f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
-            )
+        store.catch_up(generation)
+        content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
         _remember(store, generation, report, content)
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
@@ -103,7 +106,7 @@ def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> M
     decision = _decision(generations.decided(generation))
     if generation.state == "live":
         decision = Decision("keep", "live is up to date; there is no candidate to decide on", decision.comparison)
-    version = f"{generation.number}-{generation.state}-{str(values['content']).split()[0]}"
+    version = f"{generation.number}-{str(values['content']).split()[0]}"
     return Measured(generation, decision, checks, values, version, now)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, LiteralString, cast
 
 import psycopg
 from pgvector import Vector
@@ -86,31 +86,34 @@ class Reader:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
         keys = self._keys(generation.collection)
         query = self.names.compose(
-            "select f.score, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
-            "where f.generation = r.generation order by f.score desc, {order}",
+            "select f.score, f.generation, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
+            "order by f.score desc, {order}",
             function=self.names.table("search", generation.collection),
             view=self.names.table("search", generation.collection + "_rows"),
-            same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(sql.Identifier(key)) for key in keys),
-            order=sql.SQL(", ").join(sql.SQL("f.{}").format(sql.Identifier(key)) for key in keys),
+            same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(_identifier(key)) for key in keys),
+            order=sql.SQL(", ").join(sql.SQL("f.{}").format(_identifier(key)) for key in keys),
         )
         try:
-            cursor = self._connect().execute(query, (Vector(vector), k, generation.checkpoint_set, exact))
+            cursor = self._run(query, (Vector(vector), k, generation.checkpoint_set, exact))
         except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UndefinedFunction) as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
-        names = [column.name for column in cursor.description or ()]
-        return tuple(_hit(dict(zip(names, row, strict=True)), keys) for row in cursor.fetchall())
+        names = [column.name for column in cursor.description or ()][2:]
+        found = [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in cursor.fetchall()]
+        for _, asked, row in found:
+            if {asked, row["generation"]} != {generation.number}:
+                raise NotLive(
+                    f"collection {generation.collection}: another generation than {generation.number} went live "
+                    "while it was asked; ask again"
+                )
+        return tuple(_hit(float(str(score)), row, keys) for score, _, row in found)
 
     def _keys(self, collection: str) -> list[str]:
         """The key's columns: what the function returns before chunk_no."""
-        row = (
-            self._connect()
-            .execute(
-                "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
-                "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
-                (self.names.prefix + "search", collection),
-            )
-            .fetchone()
-        )
+        row = self._run(
+            "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
+            "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
+            (self.names.prefix + "search", collection),
+        ).fetchone()
         if row is None:
             raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
         names, modes = cast(list[str], row[0]), cast(list[str], row[1])
@@ -118,14 +121,27 @@ class Reader:
         return out[: out.index("chunk_no")]
 
     def _execute(self, text: str, values: tuple[object, ...]) -> psycopg.Cursor[tuple[object, ...]]:
-        return self._connect().execute(self.names.compose(text), values)
+        return self._run(self.names.compose(text), values)
+
+    def _run(
+        self, query: LiteralString | sql.Composed, values: tuple[object, ...]
+    ) -> psycopg.Cursor[tuple[object, ...]]:
+        """Execute; a connection that the server has ended meanwhile is opened again, once."""
+        connection = self._connect()
+        try:
+            return connection.execute(query, values)
+        except psycopg.OperationalError:
+            if not connection.closed:
+                raise
+            return self._connect().execute(query, values)
 
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
             options = "-c timezone=UTC -c default_transaction_read_only=on"
             try:
+                # Nothing is prepared: a plan of the view's columns would outlive them.
                 connection: Connection = psycopg.connect(
-                    self.url.libpq, options=options, autocommit=True, connect_timeout=10
+                    self.url.libpq, options=options, autocommit=True, connect_timeout=10, prepare_threshold=None
                 )
                 if self.become:
                     connection.execute(sql.SQL("set role {}").format(sql.Identifier(READER)))
@@ -143,17 +159,22 @@ class Reader:
         return self._connection
 
 
-def _hit(row: dict[str, object], keys: list[str]) -> Hit:
+def _identifier(name: str) -> sql.Identifier:
+    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
+    return sql.Identifier(name.replace("%", "%%"))
+
+
+def _hit(score: float, row: dict[str, object], keys: list[str]) -> Hit:
     key = tuple(cast(list[str | int], [row[name] for name in keys]))
     fields = {
         name: cast(Value, value)
         for name, value in row.items()
-        if name not in ("score", "embedded_at", "stale", "generation")
+        if name not in ("embedded_at", "stale", "generation")
     }
     return Hit(
         id=str(key[0]) if len(key) == 1 else row_key(key),
         key=row_key(key),
-        score=float(str(row["score"])),
+        score=score,
         row=fields,
         stale=bool(row["stale"]),
     )

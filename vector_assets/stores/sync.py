@@ -293,9 +293,14 @@ class _Taker:
 
 
 def _copied_as(kind: str) -> str:
-    """Return the name by which psycopg knows a type; enums and the like travel as their text."""
+    """Return the name by which psycopg writes a type; char, enums and the like travel as their text."""
     plain = re.sub(r"\(.*?\)", "", kind)
-    return plain if psycopg.adapters.types.get(plain) else "text"
+    known = psycopg.adapters.types.get(plain)
+    try:
+        psycopg.adapters.get_dumper_by_oid(known.oid if known else 0, psycopg.pq.Format.BINARY)
+    except psycopg.ProgrammingError:
+        return "text"
+    return plain
 
 
 def _same_part(before: Generation, part: Part) -> Part | None:

@@ -223,7 +223,7 @@ def _file_pairs(path: str) -> Iterator[PairRow]:
 def _declaration(collection: Collection, space: str) -> str:
     """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
     training = _training(collection, space)
-    drawn = training.model_dump(mode="json", include={"pairs", "split", "max_pairs", "max_held_out", "seed"})
+    drawn = training.model_dump(mode="json", include={"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"})
     text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from psycopg import sql
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
-from vector_assets.stores.relation import Relation, columns, digest
+from vector_assets.stores.relation import Relation, columns
 
 
 class ViewStore:
@@ -23,13 +23,24 @@ class ViewStore:
     ) -> None:
         """Create view and function for a generation, in the caller's transaction."""
         view = self.database.names.table("search", collection.name + "_rows")
-        connection.execute(sql.SQL("drop view if exists {}").format(view))
-        connection.execute(self._view(collection, generation, relation, view))
+        made = self._view(collection, generation, relation, view)
+        # Replaced, not dropped: a reader who has just looked the name up must find it when the swap commits.
+        try:
+            with connection.transaction():
+                connection.execute(made)
+        except psycopg.errors.InvalidTableDefinition:  # other columns
+            connection.execute(sql.SQL("drop view {}").format(view))
+            connection.execute(made)
         function = self.database.names.table("search", collection.name)
-        self._drop_functions(connection, collection.name)
         # hnsw.ef_search is only a known setting once the extension's library is loaded.
         connection.execute("select '[1]'::vector <=> '[1]'::vector")
-        connection.execute(self._function(connection, collection, generation, relation, function))
+        asked = self._function(connection, collection, generation, relation, function)
+        try:
+            with connection.transaction():
+                connection.execute(asked)
+        except psycopg.errors.InvalidFunctionDefinition:  # another key
+            self._drop_functions(connection, collection.name)
+            connection.execute(asked)
         self._grant(connection, view, function, generation)
 
     def missing(self, collection: str) -> bool:
@@ -46,12 +57,12 @@ class ViewStore:
         fields = [*names, *(field for field in collection.fields if field not in names)]
         read = [*(field for part in generation.parts for field in part.fields), *generation.filters]
         return self.database.compose(
-            "create view {view} as select {fields}, g.embedded_at, "
+            "create or replace view {view} as select {fields}, g.embedded_at, "
             "g.row_digest is distinct from {digest} as stale, {number}::integer as generation "
             "from {source} r left join {rows} g on {same}",
             view=view,
             fields=columns(fields, "r"),
-            digest=digest(read, "r"),
+            digest=relation.digest(read, "r"),
             number=sql.Literal(generation.number),
             source=relation.table,
             rows=self.database.names.table("embedding", generation.table + "_rows"),
@@ -102,7 +113,7 @@ class ViewStore:
         )
         # A forced custom plan knows the limit; a generic one guesses a tenth of the table and may not use the index.
         return sql.SQL(
-            "create function {function}(q vector, k integer default 10, checkpoint text default null, "
+            "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "
             "exact boolean default false) returns table ({keys}, chunk_no integer, score double precision, "
             "generation integer) language plpgsql stable security definer rows 10 "
             "set search_path = pg_catalog, {schema}, pg_temp set plan_cache_mode = force_custom_plan "

@@ -38,6 +38,9 @@ class Network:
             parameter.requires_grad_(trainable == "all")
         for layer in self._layers[self._frozen :]:
             layer.requires_grad_(True)
+        if getattr(self._transformer, "pooler", None) is not None:
+            # Vectors are pooled from tokens: this head is never used, and many stored models have none.
+            self._transformer.pooler.requires_grad_(False)
         lower = trainable != "all" and is_packable(folder)
         self._lower = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes) if lower else None
 

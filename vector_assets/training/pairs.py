@@ -4,7 +4,7 @@ In this order, each step counted in the report:
 
 1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates.
 2.  Whole groups go to test, validation or train: by name, or by a hash of seed and group.
-3.  Test and validation are cut to ``max_held_out`` pairs each, drawn by seed.
+3.  Test and validation are cut to ``max_test`` and ``max_validation`` pairs, drawn by seed.
 4.  A validation pair that resembles a test pair is removed; then a train pair that resembles any held-out one.
     To resemble is a cosine of at least ``split.duplicates`` between the sets of word 3-grams of the two queries, or of
     the two documents. A text of one or two words is its own only 3-gram.
@@ -48,7 +48,8 @@ def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
     kept = _usable(rows, training, report)
     splits = _split(kept, training)
     for name in ("test", "validation"):
-        splits[name] = _cap(splits[name], training.max_held_out, name, training.seed, report)
+        most = training.max_test if name == "test" else training.max_validation
+        splits[name] = _cap(splits[name], most, name, training.seed, report)
     threshold = training.split.duplicates
     splits["validation"] = _without(splits["validation"], splits["test"], "validation", threshold, report)
     held_out = splits["validation"] + splits["test"]

@@ -27,7 +27,7 @@ from vector_assets.training.retrieval import Retrieval, pool_of
 CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
-_NOT_IN_KEY = {"pairs", "split", "max_pairs", "max_held_out"}
+_NOT_IN_KEY = {"pairs", "split", "max_pairs", "max_validation", "max_test"}
 
 
 @dataclass(frozen=True, slots=True)
