@@ -24,15 +24,13 @@ from vector_assets.spec import Collection  # noqa: E402
 from vector_assets.stores.urls import DatabaseUrl  # noqa: E402
 from vector_assets.stores.workspace import Workspace, open_workspace  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parent / "encoder"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "encoder")]
 
+from fakes import Declare, Execute  # noqa: E402 - a helper beside the tests, which are no package
 from tiny import make_tiny_bert  # noqa: E402 - a helper beside the encoder's tests, which are no package
 
 _OURS = ("HOME", "PROJECT", "ARTIFACTS", "DATABASE_URL", "READER_URL", "SCHEMA_PREFIX")
 _numbers = itertools.count(1)
-
-Execute = Callable[..., list[tuple[object, ...]]]
-Declare = Callable[..., Collection]
 
 
 @pytest.fixture(scope="session")

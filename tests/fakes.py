@@ -14,11 +14,24 @@ import numpy as np
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.run import EmbeddingRun, run_embeddings
 from vector_assets.index.integrity import Checked, check_canaries_found
-from vector_assets.records import BadRow, Canary, Checkpoint, Encoded, Generation, JudgedQuery, KeyColumn, RawRow, Vectors
+from vector_assets.records import (
+    BadRow,
+    Canary,
+    Checkpoint,
+    Encoded,
+    Generation,
+    JudgedQuery,
+    KeyColumn,
+    RawRow,
+    Vectors,
+)
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.workspace import Workspace
+
+Execute = Callable[..., list[tuple[object, ...]]]
+Declare = Callable[..., Collection]
 
 ANIMALS = ("cat", "dog", "owl", "fish")
 
@@ -88,7 +101,9 @@ class FakeStore(CollectionStore):
         self.chosen = dict(zip(self.collection.spaces, encoders, strict=True))
         self._known |= {encoder.digest: encoder for encoder in encoders}
         for encoder in encoders:
-            canaries = (Canary("query", "cat", tuple(map(float, encoder.encode_queries(["cat"])[0]))),)
+            canaries = (
+                Canary("query", encoder.words[0], tuple(map(float, encoder.encode_queries([encoder.words[0]])[0]))),
+            )
             contract = {"dims": encoder.dims}
             self.workspace.checkpoints.save(Checkpoint(encoder.digest, Path("/nowhere"), contract, canaries))
 

@@ -38,9 +38,8 @@ def main() -> None:
     """Run the command line; every error of ours is one line."""
     warnings.filterwarnings("ignore")
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        # A command that ends by typer.Exit makes this return its code instead of raising.
+        sys.exit(app(standalone_mode=False))
     except VectorAssetsError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

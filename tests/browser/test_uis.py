@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map")
 CHECKS = ("coverage", "dims_and_norm", "canaries", "recall")
-WAIT = 60_000
+WAIT = 45_000
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +50,15 @@ def test_the_graph_of_the_collection(dagster, shoot) -> None:
     dagster.goto(f"{dagster.base}/asset-groups/")
     dagster.get_by_text("notes", exact=True).first.wait_for()
     dagster.goto(f"{dagster.base}/locations/__repository__@vector_assets/asset-groups/notes/lineage")
-    for stage in STAGES:
-        dagster.get_by_text(stage, exact=True).first.wait_for()
+    dagster.get_by_text("Materialize all").first.wait_for()
+    dagster.get_by_text("notes", exact=True).nth(len(STAGES) - 2).wait_for()
     dagster.wait_for_timeout(1500)
     shoot(dagster, "dagster-graph")
+    dagster.goto(f"{dagster.base}/locations/__repository__@vector_assets/asset-groups/notes/list")
+    for stage in STAGES:
+        dagster.get_by_text(re.compile(rf"^{stage} ?/ ?notes")).first.wait_for()
+    dagster.wait_for_timeout(1500)
+    shoot(dagster, "dagster-list")
     assert "token=" not in dagster.url and not dagster.faults
 
 
@@ -68,14 +75,17 @@ def test_what_a_stage_reports(dagster, shoot, stage: str) -> None:
     space = "/text" if stage == "encoder" else ""
     dagster.goto(f"{dagster.base}/assets/{stage}/notes{space}?view=overview")
     expected = {
-        "raw": "dagster/row_count",
+        "raw": "rows_per_second",
         "encoder": "tuned_against_base",
-        "embeddings": "dagster/row_count",
+        "embeddings": "encoded",
         "candidate": "decision",
         "index": "action",
         "map": "points",
     }[stage]
     dagster.get_by_text(expected, exact=True).first.wait_for()
+    if stage == "map":
+        dagster.get_by_text("[Show Markdown]").first.click()
+        dagster.locator("img[src^='data:image/png']").first.wait_for()
     dagster.wait_for_timeout(1500)
     shoot(dagster, f"dagster-{stage}")
 
@@ -103,8 +113,10 @@ def test_the_training_run_with_its_curves(up, dagster, mlflow, shoot) -> None:
     mlflow.goto(link)
     mlflow.get_by_text("Finished", exact=True).first.wait_for()
     shoot(mlflow, "mlflow-run")
-    mlflow.goto(f"{link}/model-metrics")
-    mlflow.get_by_text("validation", exact=False).first.wait_for()
+    mlflow.goto(link.replace("?", "/model-metrics?"))
+    mlflow.get_by_placeholder("Search metric charts").fill("^validation/|train/loss")
+    for curve in ("loss", "mrr_at_10"):
+        mlflow.get_by_text(curve, exact=True).first.wait_for()
     mlflow.wait_for_timeout(3000)
     shoot(mlflow, "mlflow-curves")
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import psycopg
 import pytest
-from conftest import Declare, Execute
-from fakes import FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.embedding.pipeline import PROBE
 from vector_assets.records import Generation

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
-from conftest import Declare, Execute
-from fakes import FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from psycopg import sql
 
 from vector_assets.errors import SourceError, SpecError
 from vector_assets.records import Generation
 from vector_assets.search.engine import SearchEngine
-from vector_assets.spec import Collection
 from vector_assets.stores.workspace import Workspace
 
 U1, U2 = UUID(int=1), UUID(int=2)
@@ -143,7 +142,7 @@ def test_a_table_in_another_schema_with_a_mixed_case_name(
     with pytest.raises(ValueError, match="table"):
         declare(source={"kind": "postgres", "table": f"S {name}.T"})
     execute(f'alter schema "S {name}" rename to "S{name}"')
-    execute(f"insert into \"S{name}\".\"T\" values (1, 'cat')")
+    execute(f'insert into "S{name}"."T" values (1, \'cat\')')
     source = {"kind": "postgres", "table": f"S{name}.T"}
     store = FakeStore(
         workspace, declare(source=source, fields={"t": "text"}, spaces={"text": {"fields": ["t"]}}), KeywordEncoder()
@@ -190,12 +189,14 @@ def test_staleness_does_not_depend_on_the_reading_session(
     assert row == (False,)
 
 
-def test_reserved_names_in_a_declaration_are_one_line(declare: Declare, tmp_path: object) -> None:
+def test_reserved_names_in_a_declaration_are_one_line(tmp_path: Path) -> None:
     from vector_assets.spec.load import load_text
 
-    text = "attributes:\n  name: a\n  source: {kind: file, path: x.jsonl}\n  fields: {stale: text}\n"
+    text = (
+        "type: vector_assets.CollectionComponent\nattributes:\n  name: a\n  source: {kind: file, path: x.jsonl}\n"
+        "  fields: {stale: text}\n  spaces: {t: {fields: [stale]}}\n"
+    )
     with pytest.raises(SpecError) as caught:
-        load_text("type: vector_assets.CollectionComponent\n" + text + "  spaces: {t: {fields: [stale]}}\n", "d.yaml", tmp_path)  # type: ignore[arg-type]
+        load_text(text, "d.yaml", tmp_path)
     assert "\n" not in str(caught.value)
     assert "stale" in str(caught.value)
-    assert Collection

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Declare, Execute
-from fakes import FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.stores.workspace import Workspace
 
@@ -44,7 +43,7 @@ def test_a_killed_run_is_resumed_with_the_rest_only(
     store = FakeStore(in_workspace, collection, encoder, page=32)
     if state == "update":
         store.embed()
-        execute(f"update {name} set title = 'cat ' || id where id > 0")
+        execute(f"update {name} set title = 'cat new ' || id where id > 0")
     helpers = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     process = subprocess.Popen(
         [sys.executable, "-c", _LOAD, collection.model_dump_json()],

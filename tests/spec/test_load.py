@@ -190,7 +190,7 @@ def test_python_code_offers_its_own_fields() -> None:
     assert problems(CODE) == []
     (problem,) = problems(CODE.replace("name: text}", "name: text, nome: text}"))
     assert problem.startswith(
-        "5: fields.nome: python_code has no such field of type text; expected of name: text, kind: category,"
+        "5: fields.nome: python_code has no such field of type text; expected of name: text, qualname: text,"
     )
     assert problems(CODE.replace("'*'", "5")) == ["4: source.distributions: found 5; expected a list or *"]
 

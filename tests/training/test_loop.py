@@ -71,9 +71,9 @@ def test_training_learns_the_keywords(
     history = _fit(Network(stored, trainable="last_2"), keywords, training, tokenize, log)
     first, best = history.at(0), history.at(history.best_step)
     assert first.mrr < 0.5 and best.mrr > 0.95
-    losses = [value for _, value in log.series("loss")]
+    losses = [value for _, value in log.series("train/loss")]
     assert losses[-1] < 0.3 * losses[0]
-    assert log.series("validation_mrr_at_10")[0] == (0, first.mrr)
+    assert log.series("validation/mrr_at_10")[0] == (0, first.mrr)
     rates = [step.learning_rate for step in history.steps]
     warm = max(range(len(rates)), key=rates.__getitem__)
     assert max(rates) == pytest.approx(training.learning_rate) and 0 < warm < 45 and rates[-1] < max(rates)

@@ -63,10 +63,10 @@ def test_both_runs_are_logged(trained: Trained, logs: tuple[MemoryLog, MemoryLog
         "training_key": trained.key, "arm": "tuned", "checkpoint": trained.checkpoint.digest,
         "best_step": str(trained.history.best_step),
     }  # fmt: skip
-    assert len(log.series("loss")) == len(trained.history.steps)
-    assert log.series("test_mrr_at_10") == [(trained.history.best_step, trained.test["mrr@10"])]
-    assert base_log.series("test_mrr_at_10") == [(0, trained.base_test["mrr@10"])]
-    assert base_log.series("best_validation_mrr_at_10") == [(0, trained.base_validation["mrr@10"])]
+    assert len(log.series("train/loss")) == len(trained.history.steps)
+    assert log.series("test/mrr_at_10") == [(trained.history.best_step, trained.test["mrr@10"])]
+    assert base_log.series("test/mrr_at_10") == [(0, trained.base_test["mrr@10"])]
+    assert base_log.series("validation_best/mrr_at_10") == [(0, trained.base_validation["mrr@10"])]
     assert base_log.logged_tags["arm"] == "base"
     assert log.artifacts == [("report", "curves.png"), ("report", "report.json")]
 

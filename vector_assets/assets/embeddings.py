@@ -4,7 +4,7 @@ import dagster as dg
 
 from vector_assets.assets.conditions import when_inputs_change
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import numbers, speed, table
+from vector_assets.assets.metadata import digests, numbers, speed, table
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.embedding.run import run_embeddings
@@ -55,7 +55,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
                 "dagster/table_name": dg.MetadataValue.text(stores.embeddings.vectors_table(newest).as_string(None)),
                 **numbers({**counts, "dims": newest.dims, "generation": newest.number}),
                 **speed(report.encoded, report.seconds),
-                "checkpoints": dg.MetadataValue.json(newest.checkpoints),
+                "checkpoints": digests(newest.checkpoints),
                 "generations": table(
                     [
                         {

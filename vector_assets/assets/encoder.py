@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import comparison_table, numbers, speed
+from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -49,22 +49,23 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
 
         stores = workspace.open()
         settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
-        metadata = {
-            "checkpoint": dg.MetadataValue.text(settled.checkpoint.digest),
-            "folder": dg.MetadataValue.path(str(settled.checkpoint.folder)),
-            "contract": dg.MetadataValue.json(dict(settled.checkpoint.contract)),
-            "trained_now": dg.MetadataValue.bool(settled.trained_now),
-            **speed(0, time.perf_counter() - started),
-        }
+        metadata: Metadata = {}
         if settled.comparison:
-            metadata["tuned_against_base"] = comparison_table(settled.comparison, old="base", new="tuned")
             metadata |= numbers({"test_mrr@10": settled.comparison.new, "base_test_mrr@10": settled.comparison.old})
+            metadata["tuned_against_base"] = comparison_table(settled.comparison, old="base", new="tuned")
         if settled.registered.run_id:
             metadata["mlflow_run"] = dg.MetadataValue.url(
                 stores.mlflow_link(settled.registered.run_id, settled.registered.experiment)
             )
         if settled.curves:
             metadata["curves"] = picture(settled.curves)
+        metadata |= {
+            "trained_now": dg.MetadataValue.bool(settled.trained_now),
+            **speed(0, time.perf_counter() - started),
+            "checkpoint": dg.MetadataValue.text(settled.checkpoint.digest[:12]),
+            "contract": contract_table(settled.checkpoint.contract),
+            "folder": dg.MetadataValue.path(str(settled.checkpoint.folder)),
+        }
         return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)
 
     return encoder

@@ -4,7 +4,7 @@ import dagster as dg
 
 from vector_assets.assets.conditions import when_inputs_change
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import numbers, table
+from vector_assets.assets.metadata import digests, numbers, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.index.swap import settle
 from vector_assets.spec import Collection
@@ -51,7 +51,7 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
             metadata={
                 **numbers({"generation": swapped.live.number, "ef_search": swapped.live.ef_search or 0}),
                 "action": dg.MetadataValue.text(swapped.action),
-                "checkpoints": dg.MetadataValue.json(swapped.live.checkpoints),
+                "checkpoints": digests(swapped.live.checkpoints),
                 "generations": table(generations),
             },
         )

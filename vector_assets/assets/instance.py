@@ -31,6 +31,7 @@ def instance_environment(workspace: Workspace) -> dict[str, str]:
 
 def get_instance(workspace: Workspace) -> dg.DagsterInstance:
     """Open the instance in this process, whose environment is set for it; its tables are made once, under a lock."""
+    _ = workspace.database  # a server that cannot be used is one line of ours, not a traceback of Dagster's
     with locked(workspace.home / "dagster.lock", timeout=_LOCK_SECONDS, purpose="making Dagster's tables"):
         os.environ.update(instance_environment(workspace))
         return dg.DagsterInstance.get()

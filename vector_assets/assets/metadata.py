@@ -41,18 +41,27 @@ def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> dg.M
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
 
 
+def digests(found: Mapping[str, str]) -> dg.MetadataValue:
+    """Return names with the beginnings of their digests: whole ones push everything else out of the page."""
+    return dg.MetadataValue.text(", ".join(f"{name} {digest[:12]}" for name, digest in found.items()))
+
+
+def contract_table(contract: Mapping[str, object]) -> dg.MetadataValue:
+    """Return what the vectors mean, one property a line, the digests in it shortened."""
+    lines = {
+        name: str(value)[:12] if name == "tokenizer" else str(value) for name, value in contract.items() if value != ""
+    }
+    return table([{"what": name, "value": value} for name, value in lines.items()])
+
+
 def comparison_table(comparison: Comparison, *, old: str, new: str) -> dg.MetadataValue:
-    """One line: both means, the difference with its interval, p."""
-    return table(
-        [
-            {
-                "metric": comparison.metric,
-                old: round(comparison.old, 4),
-                new: round(comparison.new, 4),
-                "difference": f"{comparison.difference:+.4f}",
-                "95 % interval": f"[{comparison.low:+.4f}, {comparison.high:+.4f}]",
-                "p": round(comparison.p, 5),
-                "queries": comparison.queries,
-            }
-        ]
-    )
+    """Both means, the difference with its interval, p: one a line, since the page is narrow."""
+    lines = {
+        f"{comparison.metric}, {old}": f"{comparison.old:.4f}",
+        f"{comparison.metric}, {new}": f"{comparison.new:.4f}",
+        "difference": f"{comparison.difference:+.4f}",
+        "95 % interval": f"{comparison.low:+.4f} to {comparison.high:+.4f}",
+        "p": f"{comparison.p:.2g}",
+        "queries": f"{comparison.queries}",
+    }
+    return table([{"what": what, "value": value} for what, value in lines.items()])

@@ -37,10 +37,12 @@ def build_source_sensor(collection: Collection) -> dg.SensorDefinition:
             except NotFound:
                 known = None
         if now == known:
+            context.update_cursor("")
             return dg.SkipReason("the source looks as it did when it was last read")
         if now == context.cursor:
             return dg.SkipReason("this change was asked for already")
-        request = dg.RunRequest(run_key=f"{collection.name} {now}", asset_selection=[key("raw", collection)])
+        # No run key: Dagster runs each once for ever, and a source may come back to what it was.
+        request = dg.RunRequest(asset_selection=[key("raw", collection)])
         return dg.SensorResult(run_requests=[request], cursor=now)
 
     return source_sensor

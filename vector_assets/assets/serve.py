@@ -38,7 +38,9 @@ class Served:
 
     def address(self, page: str) -> str:
         """Return an address to open once; the browser keeps the token as a cookie."""
-        return f"{page}/?token={self.token}"
+        # MLflow opens on language models unless told what people train here.
+        start = "#/experiments?workflowType=machine_learning" if page == self.mlflow else ""
+        return f"{page}/?token={self.token}{start}"
 
 
 def serve(

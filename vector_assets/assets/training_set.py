@@ -41,7 +41,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         started = time.perf_counter()
         drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
         examples = [
-            {"query": pair.query[:120], "document": pair.document[:200], "group": pair.group, "split": pair.split}
+            {"split": pair.split, "group": pair.group, "query": pair.query[:120], "document": pair.document[:200]}
             for split in ("train", "validation", "test")
             for pair in drawn.training_set.split(split)[:3]
         ]
@@ -52,7 +52,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
                 **numbers(drawn.training_set.report),
                 **speed(0, time.perf_counter() - started),
                 "drawn": dg.MetadataValue.bool(drawn.drawn),
-                "digest": dg.MetadataValue.text(drawn.training_set.digest),
+                "digest": dg.MetadataValue.text(drawn.training_set.digest[:12]),
                 "examples": table(examples),
             },
         )

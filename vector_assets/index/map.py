@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from vector_assets.records import Vectors
 
-# UMAP's own defaults (McInnes et al. 2018); beyond some 10,000 points dots cover each other.
-NEIGHBOURS, MIN_DIST, MAX_POINTS = 15, 0.1, 10_000
+# UMAP's own defaults (McInnes et al. 2018). From 4,096 points on it searches neighbours approximately, and compiling
+# that search takes longer (some 30 s a process) than the whole map below; more dots would also cover each other.
+NEIGHBOURS, MIN_DIST, MAX_POINTS = 15, 0.1, 4_000
 COLOURS = 18
 
 

@@ -37,6 +37,10 @@ class SwapStore(Protocol):
         """Make a generation live in one transaction."""
         ...
 
+    def show(self, generation: Generation) -> None:
+        """Make the live generation's view and function anew where the declared fields have changed."""
+        ...
+
     def reject(self, generation: Generation, *, because: str) -> None:
         """Record that a generation is not to be built or promoted again by itself."""
         ...
@@ -64,6 +68,7 @@ def settle(store: SwapStore, catch_up: CatchUp) -> Swapped:
         if live is None:
             said = f"generation {candidate.number} is {candidate.decision}" if candidate else "there is no candidate"
             raise NotFound(f"nothing can go live: {said}; materialize the candidate, or use promote --because")
+        store.show(live)
         return Swapped(live, live.number, "kept")
     return _go_live(store, candidate, catch_up, because="the gate said promote")
 

@@ -22,6 +22,11 @@ class ModuleFile:
     path: str
     size: int
 
+    @property
+    def is_test(self) -> bool:
+        """A module of tests, by the names that pytest and unittest look for."""
+        return any(part in ("tests", "testing", "conftest") or part.startswith("test_") for part in self.module.split("."))
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:

@@ -20,6 +20,7 @@ from vector_assets.source.storable import storable
 
 _MAKE: dict[str, Callable[[Definition], Value]] = {
     "name": lambda definition: definition.node.name,
+    "qualname": lambda definition: definition.qualname,
     "kind": lambda definition: definition.kind,
     "signature": lambda definition: definition.signature,
     "summary": lambda definition: definition.summary,

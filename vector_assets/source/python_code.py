@@ -44,6 +44,7 @@ class PythonCodeReader:
         """Digest of names, versions and RECORD files, and of how they are read. Edits in site-packages are not seen."""
         # ast.unparse words code slightly differently from one Python to the next.
         how = [_VERSION, sys.version_info[:2], self._source.documented, self._source.per_distribution, self._fields]
+        how.append(self._source.tests)
         stamps = [installed.stamp() for installed in find_installed(self._source.distributions)]
         return hashlib.sha256(json.dumps([how, stamps]).encode()).hexdigest()
 
@@ -71,6 +72,8 @@ class PythonCodeReader:
         batch: list[ModuleFile] = []
         size = 0
         for file in installed.modules():
+            if file.is_test and not self._source.tests:
+                continue
             if batch and (size + file.size > _BATCH_BYTES or len(batch) >= _BATCH_FILES):
                 yield self._task(installed.name, batch)
                 batch, size = [], 0

@@ -41,6 +41,7 @@ class PythonCodeSource(Spec):
         ge=1,
         description="At most this many of each, the same ones every time (smallest hash of their id).",
     )
+    tests: bool = Field(default=False, description="Modules of tests as well.")
     documented: bool = Field(default=True, description="Only functions and classes that have a docstring.")
 
 
@@ -56,6 +57,7 @@ Source = Annotated[FileSource | PythonCodeSource | PostgresSource, Field(discrim
 #: What python_code rows carry, with the field type each has.
 PYTHON_CODE_FIELDS = {
     "name": "text",
+    "qualname": "text",
     "kind": "category",
     "signature": "text",
     "summary": "text",

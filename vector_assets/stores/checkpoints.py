@@ -122,17 +122,15 @@ class CheckpointStore:
         )
 
     def save_training_set(self, collection: str, space: str, declaration: str, training_set: TrainingSet) -> None:
-        """Keep a snapshot of pairs; the same pairs are kept once."""
+        """Keep a snapshot of pairs, and that this declaration drew it; the same pairs are kept once."""
         with self.database.connect() as connection:
             added = connection.execute(
                 self.database.compose(
-                    "insert into {ops}.training_sets (digest, collection, space, declaration, report) "
-                    "values (%s, %s, %s, %s, %s) on conflict (digest) do update "
-                    "set declaration = excluded.declaration, created_at = now() returning xmax = 0"
+                    "insert into {ops}.training_sets (digest, report) values (%s, %s) on conflict do nothing"
                 ),
-                (training_set.digest, collection, space, declaration, Jsonb(dict(training_set.report))),
-            ).fetchone()
-            if added and added[0]:
+                (training_set.digest, Jsonb(dict(training_set.report))),
+            ).rowcount
+            if added:
                 with (
                     connection.cursor() as cursor,
                     cursor.copy(
@@ -146,6 +144,14 @@ class CheckpointStore:
                         copy.write_row(
                             (training_set.digest, number, pair.query, pair.document, pair.group, pair.split, pair.key)
                         )
+            connection.execute(
+                self.database.compose(
+                    "insert into {ops}.training_draws (collection, space, declaration, training_set) "
+                    "values (%s, %s, %s, %s) on conflict (collection, space, declaration) do update "
+                    "set training_set = excluded.training_set, drawn_at = now()"
+                ),
+                (collection, space, declaration, training_set.digest),
+            )
 
     def training_set(self, digest: str) -> TrainingSet:
         """Return a snapshot; raises NotFound."""
@@ -164,8 +170,8 @@ class CheckpointStore:
         with self.database.connect() as connection:
             row = connection.execute(
                 self.database.compose(
-                    "select digest from {ops}.training_sets where collection = %s and space = %s and declaration = %s "
-                    "order by created_at desc limit 1"
+                    "select training_set from {ops}.training_draws "
+                    "where collection = %s and space = %s and declaration = %s"
                 ),
                 (collection, space, declaration),
             ).fetchone()

@@ -207,6 +207,11 @@ class CollectionStore:
         """Make a generation live in one transaction."""
         return self.workspace.generations.swap(self.collection, generation, self.relation, because=because)
 
+    def show(self, generation: Generation) -> None:
+        """Make the live generation's view and function anew where the declared fields have changed."""
+        if self.workspace.generations.views.outdated(self.collection, self.relation):
+            self.workspace.generations.refresh_views(self.collection, generation, self.relation)
+
     def reject(self, generation: Generation, *, because: str) -> None:
         """Record that a generation is not to be built or promoted again by itself."""
         self.workspace.generations.decide(generation, Decision("keep", because))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import psycopg
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
@@ -68,7 +69,7 @@ class EmbeddingStore:
         )
         filters = sql.SQL("").join(
             sql.SQL(", {} {}").format(sql.Identifier("f_" + name), sql.SQL(kind))
-            for name, kind in self._filter_types(connection, generation, relation)
+            for name, kind in self._filter_types(connection, generation, relation).items()
         )
         connection.execute(
             compose(
@@ -141,6 +142,8 @@ class EmbeddingStore:
             reading.execute(
                 "select pg_advisory_lock(hashtextextended(%s, 2))", (f"embeddings/{generation.collection}",)
             )
+            for each in {generation.number: generation, old.number: old}.values():
+                self._follow_types(reading, each, relation)
             yield GenerationSync.open(
                 reading,
                 writing,
@@ -261,16 +264,49 @@ class EmbeddingStore:
         """The table with one row per vector."""
         return self.database.names.table("embedding", generation.table)
 
-    def _filter_types(
-        self, connection: Connection, generation: Generation, relation: Relation
-    ) -> list[tuple[str, str]]:
-        rows = connection.execute(
-            "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a "
-            "where a.attrelid = %s::regclass and a.attname = any(%s) and not a.attisdropped",
-            (relation.table.as_string(connection), list(generation.filters)),
-        ).fetchall()
-        types = {str(name): str(kind) for name, kind in rows}
-        return [(name, types[name]) for name in generation.filters]
+    def _filter_types(self, connection: Connection, generation: Generation, relation: Relation) -> dict[str, str]:
+        types = _types(connection, relation.table)
+        return {name: types[name] for name in generation.filters}
+
+    def _follow_types(self, connection: Connection, generation: Generation, relation: Relation) -> None:
+        """Give both tables the types that key and filters have in the source now; usually they have them.
+
+        Where a key cannot be converted, nothing can be found again: the tables are made anew, and filled by the sync.
+        """
+        keys = {name: column.type for name, column in zip(relation.key_names, relation.key, strict=True)}
+        filters = {f"f_{n}": kind for n, kind in self._filter_types(connection, generation, relation).items()}
+        tables = ((self.rows_table(generation), keys), (self.vectors_table(generation), keys | filters))
+        try:
+            with connection.transaction():
+                for table, wanted in tables:
+                    present = _types(connection, table)
+                    for name, kind in wanted.items():
+                        if present.get(name) != kind:
+                            connection.execute(
+                                sql.SQL("alter table {0} alter column {1} type {2} using {3}").format(
+                                    table, sql.Identifier(name), sql.SQL(kind),
+                                    sql.SQL("null" if name in filters else "{}::text::{}").format(
+                                        sql.Identifier(name), sql.SQL(kind)
+                                    ),
+                                )
+                            )  # fmt: skip
+                            if name in filters:  # the values follow with the rows, whose vectors are kept
+                                connection.execute(
+                                    sql.SQL("update {} set row_digest = ''").format(self.rows_table(generation))
+                                )
+        except (psycopg.errors.DataError, psycopg.errors.UndefinedColumn):
+            with connection.transaction():
+                self.drop(connection, generation)
+                self.create(connection, generation, relation)
+
+
+def _types(connection: Connection, table: sql.Identifier) -> dict[str, str]:
+    rows = connection.execute(
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+        "where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+        (table.as_string(connection),),
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
 
 
 def digest_columns(generation: Generation) -> list[str]:

@@ -36,11 +36,11 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     generations = store.workspace.generations
     layout = store.layout()
     targets = find_targets(store.collection, layout, store.all())
-    for overtaken in store.all():
-        # It was to go live by itself, but something stood in the way, and the declaration has moved on since.
-        if overtaken.state == "candidate" and overtaken.decision == "promote":
-            if not layout.describes(overtaken, store.collection):
-                generations.fail(overtaken)
+    for other in store.all():
+        promised = other.state == "candidate" and other.decision == "promote"
+        if promised and not layout.describes(other, store.collection):
+            # It was to go live by itself, but a check stood in the way, and the declaration has moved on since.
+            generations.fail(other)
     generation = targets.coming or targets.live
     if generation is None:
         raise NotFound(f"collection {store.collection.name} has no vectors yet; materialize its embeddings first")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CANDIDATE, CHAMPION = "candidate", "champion"
+# Else MLflow's page takes an experiment for one of language models and hides what belongs to training.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ class Tracking:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(client.create_experiment(name, artifact_location=f"{self.artifacts}/mlflow/{name}"))
+            location = f"{self.artifacts}/mlflow/{name}"
+            return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:

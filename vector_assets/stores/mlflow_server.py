@@ -12,6 +12,9 @@ import argparse
 import os
 import uuid
 
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from vector_assets.runtime.ports import LOOPBACK
 from vector_assets.runtime.serving import serve_app
 from vector_assets.stores.workspace import Workspace, open_workspace
@@ -32,6 +35,18 @@ def environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
+def without_assistant(app: ASGIApp) -> ASGIApp:
+    """Leave out MLflow's assistant: it runs shell commands on this machine for whoever is in the page."""
+
+    async def filtered(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "/mlflow/assistant" in scope["path"]:
+            await PlainTextResponse("the assistant is off\n", status_code=404)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return filtered
+
+
 def main() -> None:
     """Read the arguments, make MLflow's tables if need be, and serve."""
     parser = argparse.ArgumentParser(prog="python -m vector_assets.stores.mlflow_server")
@@ -41,7 +56,7 @@ def main() -> None:
     os.environ.update(environment(open_workspace()))
     from mlflow.server.fastapi_app import app
 
-    serve_app(app, host=arguments.host, port=arguments.port)
+    serve_app(without_assistant(app), host=arguments.host, port=arguments.port)
 
 
 if __name__ == "__main__":

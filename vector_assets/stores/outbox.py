@@ -23,9 +23,10 @@ def project_live(workspace: Workspace, collection: str) -> int:
         return 0
     live = workspace.generations.live(collection)
     champions: Mapping[str, str] = live.checkpoints if live else {}
-    for digest in champions.values():
+    for space, digest in champions.items():
         registered = workspace.checkpoints.registered(digest)
-        if registered.model and registered.version:
+        # A checkpoint that several collections use is registered by the first: its alias is not ours to move.
+        if registered.model == f"{collection}.{space}" and registered.version:
             workspace.tracking.set_champion(registered.model, registered.version)
     last = max(int(str(row[0])) for row in rows)
     with database.connect() as connection:

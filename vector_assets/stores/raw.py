@@ -308,7 +308,7 @@ class RawStore:
                 f"collection {collection.name}: the primary key column {reserved} of {schema}.{table} has the name of "
                 "an argument or result of search; rename it"
             )
-        zoned = frozenset(name for name, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
+        zoned = frozenset(n for n, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
         return Relation(sql.Identifier(schema, table), key, zoned)
 
 

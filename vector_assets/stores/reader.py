@@ -95,7 +95,11 @@ class Reader:
         )
         try:
             cursor = self._run(query, (Vector(vector), k, generation.checkpoint_set, exact))
-        except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UndefinedFunction) as error:
+        except (
+            psycopg.errors.ObjectNotInPrerequisiteState,
+            psycopg.errors.UndefinedFunction,
+            psycopg.errors.UndefinedTable,  # a column changed its type, and the index stage has yet to follow
+        ) as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
         names = [column.name for column in cursor.description or ()][2:]
         found = [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in cursor.fetchall()]
@@ -167,9 +171,7 @@ def _identifier(name: str) -> sql.Identifier:
 def _hit(score: float, row: dict[str, object], keys: list[str]) -> Hit:
     key = tuple(cast(list[str | int], [row[name] for name in keys]))
     fields = {
-        name: cast(Value, value)
-        for name, value in row.items()
-        if name not in ("embedded_at", "stale", "generation")
+        name: cast(Value, value) for name, value in row.items() if name not in ("embedded_at", "stale", "generation")
     }
     return Hit(
         id=str(key[0]) if len(key) == 1 else row_key(key),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -93,7 +95,7 @@ def settle_encoder(
     known = _known(workspace, key)
     trained_now = known is None
     if known is None:
-        _train(workspace, collection, space, training_set, base, settings, tags, progress)
+        _train(workspace, collection, space, training_set, base, settings, dict(tags), progress)
         known = _known(workspace, key)
     assert known is not None
     checkpoint, result = known
@@ -135,13 +137,13 @@ def _train(
     training_set: TrainingSet,
     base: Path,
     settings: ContractSettings,
-    tags: Mapping[str, str],
+    tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
 ) -> None:
     training = _training(collection, space)
     experiment = f"{collection.name}/{space}"
     with (
-        workspace.tracking.run(experiment, f"train {training_set.digest[:8]}", tags=tags) as run,
+        workspace.tracking.run(experiment, f"train {training_set.digest[:8]}", tags=tags | _environment()) as run,
         workspace.tracking.run(experiment, "base (run 0)", tags=tags, parent=run) as base_run,
     ):
         trained = train(
@@ -156,6 +158,12 @@ def _train(
         training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
         result=_result(trained),
     )  # fmt: skip
+
+
+def _environment() -> dict[str, str]:
+    """What the run depends on beside its key: the versions that a later difference may be traced to."""
+    names = ("torch", "transformers", "sentence-transformers", "numpy", "vector-assets")
+    return {"python": platform.python_version(), **{f"version/{name}": metadata.version(name) for name in names}}
 
 
 def _register(

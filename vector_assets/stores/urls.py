@@ -21,7 +21,7 @@ class DatabaseUrl:
         """Parse a URL; ``name`` is the variable it came from. Raises DatabaseError, never showing the password."""
         try:
             url = make_url(text)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise DatabaseError(
                 f"{name} is not a URL; expected postgresql://user:password@host:port/database"
             ) from None
@@ -61,4 +61,4 @@ class DatabaseUrl:
 
     def user(self, name: str) -> DatabaseUrl:
         """The same database for another role, without a password."""
-        return DatabaseUrl(self.url.set(username=name, password=None))
+        return DatabaseUrl(self.url._replace(username=name, password=None))  # ``set`` would keep the password

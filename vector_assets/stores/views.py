@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from vector_assets.errors import DatabaseError
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
@@ -29,7 +30,13 @@ class ViewStore:
             with connection.transaction():
                 connection.execute(made)
         except psycopg.errors.InvalidTableDefinition:  # other columns
-            connection.execute(sql.SQL("drop view {}").format(view))
+            try:
+                connection.execute(sql.SQL("drop view {}").format(view))
+            except psycopg.errors.DependentObjectsStillExist as error:
+                raise DatabaseError(
+                    f"{view.as_string(connection)} has other columns now and must be made anew, but "
+                    f"{' '.join((error.diag.message_detail or 'something').split())}; drop that first"
+                ) from None
             connection.execute(made)
         function = self.database.names.table("search", collection.name)
         # hnsw.ef_search is only a known setting once the extension's library is loaded.
@@ -43,25 +50,26 @@ class ViewStore:
             connection.execute(asked)
         self._grant(connection, view, function, generation)
 
-    def missing(self, collection: str) -> bool:
-        """Tell whether the view is gone, as after a column of the raw table changed its type."""
+    def outdated(self, collection: Collection, relation: Relation) -> bool:
+        """Tell whether the view has other columns than are declared, or is gone because one changed its type."""
         with self.database.connect() as connection:
-            name = self.database.names.table("search", collection + "_rows").as_string(connection)
-            row = connection.execute("select to_regclass(%s) is null", (name,)).fetchone()
-        return bool(row and row[0])
+            name = self.database.names.table("search", collection.name + "_rows").as_string(connection)
+            rows = connection.execute(
+                "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 order by attnum",
+                (name,),
+            ).fetchall()
+        return [str(row[0]) for row in rows] != [*_shown(collection, relation), "embedded_at", "stale", "generation"]
 
     def _view(
         self, collection: Collection, generation: Generation, relation: Relation, view: sql.Identifier
     ) -> sql.Composed:
-        names = [column.name for column in relation.key]
-        fields = [*names, *(field for field in collection.fields if field not in names)]
         read = [*(field for part in generation.parts for field in part.fields), *generation.filters]
         return self.database.compose(
             "create or replace view {view} as select {fields}, g.embedded_at, "
             "g.row_digest is distinct from {digest} as stale, {number}::integer as generation "
             "from {source} r left join {rows} g on {same}",
             view=view,
-            fields=columns(fields, "r"),
+            fields=columns(_shown(collection, relation), "r"),
             digest=relation.digest(read, "r"),
             number=sql.Literal(generation.number),
             source=relation.table,
@@ -148,3 +156,9 @@ class ViewStore:
                 )
         except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege):
             return
+
+
+def _shown(collection: Collection, relation: Relation) -> list[str]:
+    """The source's columns in the view: the key, then the fields."""
+    names = [column.name for column in relation.key]
+    return [*names, *(field for field in collection.fields if field not in names)]

@@ -135,7 +135,7 @@ class Workspace:
     def mlflow_link(self, run_id: str, experiment: str | None) -> str:
         """Return the address of a run in the MLflow UI; ``up`` sets VECTOR_ASSETS_MLFLOW_UI; else port 5000."""
         base = os.environ.get("VECTOR_ASSETS_MLFLOW_UI", "http://127.0.0.1:5000").rstrip("/")
-        return f"{base}/#/experiments/{experiment or 0}/runs/{run_id}"
+        return f"{base}/#/experiments/{experiment or 0}/runs/{run_id}?workflowType=machine_learning"
 
     def tracked_model(self, uri: str) -> Path:
         """Return the local folder of a registered model, ``models:/NAME@alias``."""

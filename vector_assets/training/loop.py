@@ -122,7 +122,7 @@ def fit(
             rate = training.learning_rate * _share(len(steps), most)
             loss = _update(network, objective, data, batch, optimizer, rate)
             steps.append(Step(len(steps) + 1, loss, rate))
-            log.metrics({"loss": loss, "learning_rate": rate}, step=len(steps))
+            log.metrics({"train/loss": loss, "train/learning_rate": rate}, step=len(steps))
             if number in looks:
                 watch.look(len(steps), epoch + number / len(batches))
             if progress:
@@ -160,8 +160,8 @@ class _Watch:
         """Evaluate, log, and keep the weights when they are the best so far."""
         found = Evaluated(step, epoch, self._evaluate(), time.perf_counter() - self._start)
         self.seen.append(found)
-        names = {f"validation_{name.replace('@', '_at_')}": value for name, value in found.metrics.items()}
-        self._log.metrics({**names, "epoch": epoch}, step=step)
+        names = {f"validation/{name.replace('@', '_at_')}": value for name, value in found.metrics.items()}
+        self._log.metrics({**names, "train/epoch": epoch}, step=step)
         if self.best is found:
             self.weights, self._since = self._network.weights(), 0
         else:

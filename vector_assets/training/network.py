@@ -38,9 +38,10 @@ class Network:
             parameter.requires_grad_(trainable == "all")
         for layer in self._layers[self._frozen :]:
             layer.requires_grad_(True)
-        if getattr(self._transformer, "pooler", None) is not None:
-            # Vectors are pooled from tokens: this head is never used, and many stored models have none.
-            self._transformer.pooler.requires_grad_(False)
+        # Vectors are pooled from tokens: this head is never used, and many stored models have none.
+        head: Any = getattr(self._transformer, "pooler", None)
+        if head is not None:
+            head.requires_grad_(False)
         lower = trainable != "all" and is_packable(folder)
         self._lower = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes) if lower else None
 

@@ -189,8 +189,8 @@ def _log_end(
     checkpoint: Checkpoint,
 ) -> None:
     for run, (validation, test), step in ((base_log, base, 0), (log, tuned, history.best_step)):
-        best = {f"best_validation_{_plain(name)}": value for name, value in validation.items()}
-        run.metrics({**best, **{f"test_{_plain(name)}": value for name, value in test.metrics.items()}}, step=step)
+        best = {f"validation_best/{_plain(name)}": value for name, value in validation.items()}
+        run.metrics({**best, **{f"test/{_plain(name)}": value for name, value in test.metrics.items()}}, step=step)
     log.tags({"checkpoint": checkpoint.digest, "best_step": str(history.best_step)})
 
 
