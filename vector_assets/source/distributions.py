@@ -25,7 +25,8 @@ class ModuleFile:
     @property
     def is_test(self) -> bool:
         """A module of tests, by the names that pytest and unittest look for."""
-        return any(part in ("tests", "testing", "conftest") or part.startswith("test_") for part in self.module.split("."))
+        names = ("tests", "testing", "conftest")
+        return any(part in names or part.startswith("test_") for part in self.module.split("."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,8 @@ def _file_pairs(path: str) -> Iterator[PairRow]:
 def _declaration(collection: Collection, space: str) -> str:
     """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
     training = _training(collection, space)
-    drawn = training.model_dump(mode="json", include={"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"})
+    deciding = {"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"}
+    drawn = training.model_dump(mode="json", include=deciding)
     text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
