@@ -90,7 +90,7 @@ def test_all_seven_assets_are_made_and_say_what_people_want_to_know(papers: Pape
     assert (embeddings["dims"], embeddings["generation"]) == (32, 1)
     assert candidate["decision"] == "promote"
     assert candidate["recall@10"] == 1.0
-    assert {"index_bytes", "test_mrr@10", "recall", "reason"} <= set(candidate)
+    assert {"index_bytes", "search_mrr@10", "recall", "reason"} <= set(candidate)
     assert (index["generation"], index["action"]) == (1, "promoted")
     assert str(map_["map"]).startswith("![papers_g1](data:image/png;base64,")
     assert (map_["points"], map_["coloured_by"]) == (ROWS, "group")

@@ -79,7 +79,7 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
         "reason": dg.MetadataValue.text(measured.decision.reason),
         "measured_now": dg.MetadataValue.bool(measured.now),
         **numbers({"generation": measured.generation.number, **cast(dict[str, float], values["index"])}),
-        **numbers({f"test_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
+        **numbers({f"search_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
     }
     recalls = cast(list[dict[str, float]], values["recalls"])
     if recalls:
