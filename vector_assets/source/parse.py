@@ -86,6 +86,10 @@ def _definitions(task: ParseTask, bad: list[BadRow]) -> Iterator[tuple[str, Modu
     for file in task.files:
         try:
             definitions = parse_definitions(Path(file.path).read_bytes())
+        except FileNotFoundError:
+            # RECORD names it, but it is gone. importlib_metadata, once anything imports it, leaves such files out of
+            # what the standard library lists; both ways must read the same rows.
+            continue
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None)
             bad.append(_bad(f"{file.path}:{line}" if line else file.path, error))
