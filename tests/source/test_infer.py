@@ -14,7 +14,7 @@ from vector_assets.source.open import open_source
 from vector_assets.spec import FileSource
 from vector_assets.spec.load import load_text
 
-SCIFACT = Path("/work/shared/data/scifact/corpus.jsonl.gz")
+SCIFACT = Path(__file__).resolve().parents[3] / "shared/data/scifact/corpus.jsonl.gz"
 
 
 def rows(count: int = 40) -> list[dict[str, object]]:

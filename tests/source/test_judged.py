@@ -13,7 +13,7 @@ from vector_assets.records import JudgedQuery, KeyColumn
 from vector_assets.source.judged import read_judged, read_qrels, read_queries
 from vector_assets.source.pairs_file import FilePair, read_pairs
 
-SCIFACT = Path("/work/shared/data/scifact")
+SCIFACT = Path(__file__).resolve().parents[3] / "shared/data/scifact"
 HEADER = "query-id\tcorpus-id\tscore\n"
 
 
