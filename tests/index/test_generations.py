@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -408,6 +410,18 @@ def test_a_failed_build_leaves_live_and_cleans_up(store: FakeStore, execute: Exe
     assert states(store) == {3: "building", 2: "failed", 1: "live"}, "the same checkpoints may be tried again"
 
 
+def kill_after(work: Callable[[], object]) -> None:
+    """Do the work in a process of its own, which is killed with SIGKILL as soon as the work has returned."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
 def test_champion_is_a_projection_that_later_runs_mend(store: FakeStore, execute: Execute, name: str) -> None:
     """Between the commit and the alias the process is killed: the outbox keeps what MLflow was not told."""
     workspace = store.workspace
@@ -429,11 +443,11 @@ def test_champion_is_a_projection_that_later_runs_mend(store: FakeStore, execute
     assert project_live(workspace, name) == 0
 
     other = KeywordEncoder(seed="other")
-    second = register(other)
     store.use(other)
+    second = register(other)
     store.questions_asked = []
     materialize(store)
-    promote(store, store.catch_up, because="test")  # and here it is killed
+    kill_after(lambda: promote(store, store.catch_up, because="test"))
     assert tracking.champion(model) == first
     roll_back(store, workspace.generations.rollback_target(name), None, because="test")
     forward = workspace.generations.rollback_target(name)
