@@ -38,7 +38,7 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
         key=own,
         deps=[key("embeddings", collection)],
         group_name=collection.name,
-        kinds={"candidate", "postgres", "hnsw"},
+        kinds={"postgres", "hnsw"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         automation_condition=when_inputs_change(),

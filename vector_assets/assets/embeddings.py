@@ -21,7 +21,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         key=key("embeddings", collection),
         deps=[key("raw", collection), *(key("encoder", collection, space) for space in collection.spaces)],
         group_name=collection.name,
-        kinds={"embeddings", "postgres", "pytorch"},
+        kinds={"postgres", "pytorch"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         pool="encoder",

@@ -23,7 +23,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         key=key("encoder", collection, space),
         deps=[key("training_set", collection, space)] if declared.train else [],
         group_name=collection.name,
-        kinds={"encoder", "pytorch", "mlflow"},
+        kinds={"pytorch", "mlflow"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         pool="encoder",

@@ -21,7 +21,7 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
         key=key("index", collection),
         deps=[key("candidate", collection)],
         group_name=collection.name,
-        kinds={"index", "postgres"},
+        kinds={"postgres"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         automation_condition=when_inputs_change(),

@@ -22,7 +22,7 @@ def build_map(collection: Collection) -> dg.AssetsDefinition:
         key=key("map", collection),
         deps=[key("index", collection)],
         group_name=collection.name,
-        kinds={"map", "umap"},
+        kinds={"umap", "matplotlib"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         description="UMAP of the live vectors, coloured by the first category field; near points are alike.",

@@ -18,7 +18,7 @@ def build_raw(collection: Collection) -> dg.AssetsDefinition:
     @dg.asset(
         key=key("raw", collection),
         group_name=collection.name,
-        kinds={"raw", "postgres", "table" if in_place else collection.source.kind},
+        kinds={"postgres", "table" if in_place else collection.source.kind},
         owners=owners(collection),
         code_version=CODE_VERSION,
         description=(

@@ -27,7 +27,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         key=key("training_set", collection, space),
         deps=[key("raw", collection)],
         group_name=collection.name,
-        kinds={"training_set", "postgres"},
+        kinds={"postgres"},
         owners=owners(collection),
         code_version=CODE_VERSION,
         description=(
