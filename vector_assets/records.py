@@ -215,15 +215,39 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class OldChunk:
+    """A vector that the row had: what may be taken over instead of being encoded again."""
+
+    number: int
+    digest: bytes
+    vector: NDArray[np.float32]  # (dims,), whole, of the generation that it is taken from
+    present: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRow:
-    """A row that needs work: what each space reads of it, and the parts of its old vector that still hold."""
+    """A row that needs work: what each space reads of it, and the vectors it had.
+
+    ``places`` says for each part where it stands in an old vector, None where the old generation has no part of the
+    same meaning; ``same`` tells for which parts the inputs are what they were.
+    """
 
     key: Key
     row_digest: bytes
     digests: tuple[bytes, ...]  # of each space's inputs, in layout order
     inputs: tuple[tuple[Value, ...], ...]  # field values of each space
-    kept: tuple[NDArray[np.float32] | None, ...]  # the part of the old vector where the inputs are the same
-    kept_truncated: bool = False
+    old: tuple[OldChunk, ...] = ()
+    places: tuple[slice | None, ...] = ()
+    same: tuple[bool, ...] = ()
+
+    def kept(self, part: int, chunk: int = 0) -> NDArray[np.float32] | None:
+        """The part of an old vector, where it still says what the row says; None where it has to be encoded."""
+        place = self.places[part] if self.same and self.same[part] and len(self.old) > chunk else None
+        if place is None:
+            return None
+        values = self.old[chunk].vector[place]
+        return values if np.any(values) else None
 
 
 @dataclass(frozen=True, slots=True)

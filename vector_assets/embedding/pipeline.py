@@ -131,7 +131,7 @@ def encode_page(
 
 
 def _needs_encoding(row: PendingRow) -> bool:
-    return any(kept is None and row_text(values) for kept, values in zip(row.kept, row.inputs, strict=True))
+    return any(row.kept(part) is None and row_text(values) for part, values in enumerate(row.inputs))
 
 
 def _halve(page: Sequence[PendingRow], generation: Generation, encoders: Mapping[str, Encoder]) -> list[EmbeddedRow]:
@@ -149,14 +149,15 @@ def _encode(page: Sequence[PendingRow], generation: Generation, encoders: Mappin
     texts = [[row_text(values) for values in row.inputs] for row in page]
     vectors = np.zeros((len(page), generation.dims), dtype=np.float32)
     present = np.zeros(len(page), dtype=np.int64)
-    truncated = np.array([row.kept_truncated for row in page], dtype=np.bool_)
+    truncated = np.zeros(len(page), dtype=np.bool_)
     for number, part in enumerate(generation.parts):
         wanted = []
         for i, row in enumerate(page):
-            kept = row.kept[number]
+            kept = row.kept(number)
             if kept is not None:
                 vectors[i, part.place] = kept / max(float(np.linalg.norm(kept)), 1e-12)
                 present[i] |= 1 << number
+                truncated[i] |= row.old[0].truncated
             elif texts[i][number]:
                 wanted.append(i)
         if wanted:

@@ -9,10 +9,10 @@ from typing import cast
 
 import numpy as np
 import psycopg
-from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from vector_assets.records import Generation, Key, Vectors
+from vector_assets.stores.arrays import to_array
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
@@ -144,6 +144,7 @@ class EmbeddingStore:
             )
             for each in {generation.number: generation, old.number: old}.values():
                 self._follow_types(reading, each, relation)
+            reading.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield GenerationSync.open(
                 reading,
                 writing,
@@ -317,10 +318,3 @@ def digest_columns(generation: Generation) -> list[str]:
 def row_digest(generation: Generation, relation: Relation, alias: str) -> sql.Composed:
     """SQL for the digest of all that is read of a row: the spaces' fields, then the filters."""
     return relation.digest([*(f for part in generation.parts for f in part.fields), *generation.filters], alias)
-
-
-def to_array(value: object) -> Vectors:
-    """Return a vector of either type as float32 (dims,)."""
-    if isinstance(value, Vector | HalfVector):
-        return np.asarray(value.to_numpy(), dtype=np.float32)
-    raise TypeError(f"expected a vector, found {type(value).__name__}")

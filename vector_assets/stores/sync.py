@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
-from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, Part, PendingRow
+from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, OldChunk, Part, PendingRow
 from vector_assets.source.keys import row_key
+from vector_assets.stores.arrays import to_array
 from vector_assets.stores.database import Connection
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
@@ -104,8 +104,18 @@ class GenerationSync:
     def pages(self) -> Iterator[list[PendingRow]]:
         """Yield rows that need work; a row that left meanwhile is left out."""
         for start in range(1, self.pending + 1, self.page):
-            rows = self.reading.execute(self._page_query(start, start + self.page - 1)).fetchall()
-            yield [self._pending(row) for row in rows]
+            last = start + self.page - 1
+            # One snapshot: another run may be changing the generation that vectors are taken over from.
+            with self.reading.transaction():
+                rows = self.reading.execute(self._page_query(start, last)).fetchall()
+                found = self.reading.execute(self._old_query(start, last)).fetchall()
+            old: dict[int, list[OldChunk]] = defaultdict(list)
+            for number, chunk, digest, vector, present, truncated in found:
+                one = OldChunk(
+                    cast(int, chunk), cast(bytes, digest), to_array(vector), cast(int, present), bool(truncated)
+                )
+                old[cast(int, number)].append(one)
+            yield [self._pending(row, tuple(old[cast(int, row[0])])) for row in rows]
 
     def write(self, rows: Sequence[EmbeddedRow]) -> int:
         """Stamp and store a page in one statement; what the source no longer has in that form is not stored."""
@@ -123,8 +133,8 @@ class GenerationSync:
         # The numbers are literals: with parameters, a % in the name of a column would be taken for a placeholder.
         parts = self.generation.parts
         fields = [field for part in parts for field in part.fields]
-        before, rows, vectors = self.old
-        old_same = sql.SQL(", ").join(
+        before, rows, _ = self.old
+        same = sql.SQL(", ").join(
             sql.SQL("coalesce(p.{} = {} and p.state = 'done', false)").format(
                 sql.Identifier(f"d{before.parts.index(match) + 1}"), self.relation.digest(part.fields, "r")
             )
@@ -132,49 +142,51 @@ class GenerationSync:
             else sql.SQL("false")
             for part in parts
         )
-        join = sql.SQL(" left join {} p on {} left join {} o on {} and o.chunk_no = 0").format(
-            rows, self.relation.same("r", "p"), vectors, self.relation.same("r", "o")
-        )
         return sql.SQL(
-            "select {key}, {row}, {digests}, {fields}, {vector}, {same} "
-            "from pg_temp.work w join {source} r on {on}{join} where w.n between {first} and {last} order by w.n"
+            "select w.n, {key}, {row}, {digests}, {fields}, {same} from pg_temp.work w join {source} r on {on} "
+            "left join {rows} p on {joined} where w.n between {first} and {last} order by w.n"
         ).format(
             key=self.relation.source_key("r"),
             row=self._row_digest("r"),
             digests=sql.SQL(", ").join(self.relation.digest(part.fields, "r") for part in parts),
             fields=columns(fields, "r"),
-            vector=sql.SQL("o.vector, o.truncated"),
-            same=old_same,
+            same=same,
             source=self.relation.table,
-            on=sql.SQL(" and ").join(
-                sql.SQL("w.{0} = r.{0}").format(sql.Identifier(column.name)) for column in self.relation.key
-            ),
-            join=join,
+            on=self._worked("r"),
+            rows=rows,
+            joined=self.relation.same("r", "p"),
             first=sql.Literal(first),
             last=sql.Literal(last),
         )
 
-    def _pending(self, row: tuple[object, ...]) -> PendingRow:
+    def _old_query(self, first: int, last: int) -> sql.Composed:
+        return sql.SQL(
+            "select w.n, o.chunk_no, o.chunk_digest, o.vector, o.present, o.truncated from pg_temp.work w "
+            "join {vectors} o on {same} where w.n between {first} and {last} order by w.n, o.chunk_no"
+        ).format(
+            vectors=self.old[2],
+            same=self.relation.same("w", "o"),
+            first=sql.Literal(first),
+            last=sql.Literal(last),
+        )
+
+    def _worked(self, source: str) -> sql.Composed:
+        return sql.SQL(" and ").join(
+            sql.SQL("w.{0} = {1}.{0}").format(sql.Identifier(column.name), sql.Identifier(source))
+            for column in self.relation.key
+        )
+
+    def _pending(self, row: tuple[object, ...], old: tuple[OldChunk, ...]) -> PendingRow:
         parts = self.generation.parts
-        values = list(row)
-        take = _Taker(values)
+        take = _Taker(list(row[1:]))
         key = tuple(take(len(self.relation.key)))
         (row_digest,) = take(1)
         digests = tuple(take(len(parts)))
         inputs = tuple(tuple(take(len(part.fields))) for part in parts)
-        vector, truncated = take(2)
-        same = take(len(parts))
-        kept = tuple(self._kept(part, vector) if ok else None for part, ok in zip(parts, same, strict=True))
-        return PendingRow(key, row_digest, digests, inputs, kept, bool(truncated) and any(k is not None for k in kept))  # type: ignore[arg-type]
-
-    def _kept(self, part: Part, vector: object) -> NDArray[np.float32] | None:
-        if not isinstance(vector, Vector | HalfVector):
-            return None
-        match = _same_part(self.old[0], part)
-        if match is None:
-            return None
-        values = np.asarray(vector.to_numpy(), dtype=np.float32)[match.place]
-        return values if np.any(values) else None
+        same = tuple(map(bool, take(len(parts))))
+        matches = (_same_part(self.old[0], part) for part in parts)
+        places = tuple(match.place if match else None for match in matches)
+        return PendingRow(key, row_digest, digests, inputs, old, places, same)  # type: ignore[arg-type]
 
     # -- writing
 
