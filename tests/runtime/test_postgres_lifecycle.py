@@ -92,6 +92,14 @@ def test_a_client_that_is_killed_takes_nothing_with_it(used_home: Path, query: Q
         assert client.stdout
         client.stdout.readline()
         client.send_signal(code)
+        try:
+            client.wait(60)
+        except subprocess.TimeoutExpired:  # seen once, on a machine with five other jobs: say what it ignored
+            held = Path(f"/proc/{client.pid}/status").read_text()
+            client.kill()
+            pytest.fail(
+                f"the client outlived signal {code}: {[x for x in held.splitlines() if x[:3] in ('Sig', 'Sta')]}"
+            )
     server = ensure_postgres(used_home)
     assert query(server, "select 1") == "1"
     assert stop_postgres(used_home)

@@ -51,6 +51,7 @@ def build_raw(collection: Collection) -> dg.AssetsDefinition:
                 **speed(sync.rows if sync.read else 0, sync.seconds),
                 **numbers(counts),
                 "read": dg.MetadataValue.bool(sync.read),
+                "capture": dg.MetadataValue.text(sync.capture),
             },
         )
 

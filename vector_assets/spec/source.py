@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.duration import Duration
 
 FileFormat = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -50,6 +51,28 @@ class PostgresSource(Spec):
 
     kind: Literal["postgres"]
     table: str = Field(pattern=r"^[^.\s]+(\.[^.\s]+)?$", description="table or schema.table; it needs a primary key.")
+    capture: Literal["trigger", "watermark", "scan"] = Field(
+        default="trigger",
+        description=(
+            "How changes are known: triggers that note the keys of what was written (made by the first run, shown by "
+            "plan, removed when this says scan; where they cannot be had, the table is scanned), a column that grows "
+            "with every write, or a comparison of all rows."
+        ),
+    )
+    watermark: ColumnName | None = Field(
+        default=None, description="For capture: watermark; a column that every insert and update sets anew."
+    )
+    overlap: Duration = Field(
+        default="10m",
+        validate_default=True,
+        description="For capture: watermark; how long a transaction may hold back a row after its watermark was set.",
+    )
+
+    @model_validator(mode="after")
+    def _watermark_is_named(self) -> Self:
+        if (self.capture == "watermark") != (self.watermark is not None):
+            raise ValueError("capture: watermark and watermark: COLUMN belong together; give both or neither")
+        return self
 
 
 Source = Annotated[FileSource | PythonCodeSource | PostgresSource, Field(discriminator="kind")]

@@ -13,9 +13,12 @@ from psycopg import sql
 
 from vector_assets.records import Generation, Key, Vectors
 from vector_assets.stores.arrays import to_array
+from vector_assets.stores.contents import ContentStore
 from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.staging import Staging
 from vector_assets.stores.sync import GenerationSync
 
 
@@ -45,6 +48,8 @@ class EmbeddingStore:
         """Keep the database."""
         self.database = database
         self.failures = FailureStore(database)
+        self.contents = ContentStore(database)
+        self.differences = DifferenceStore(database)
 
     def create(self, connection: Connection, generation: Generation, relation: Relation) -> None:
         """Create both tables. Constraints refuse a row without its stamp, or of another space or width."""
@@ -89,7 +94,8 @@ class EmbeddingStore:
         )
 
     def drop(self, connection: Connection, generation: Generation) -> None:
-        """Drop both tables."""
+        """Drop both tables, and what is known of them."""
+        self._forget(connection, generation)
         for table in (self.vectors_table(generation), self.rows_table(generation)):
             connection.execute(sql.SQL("drop table if exists {}").format(table))
 
@@ -132,31 +138,41 @@ class EmbeddingStore:
         reuse: Generation | None = None,
         page: int = 1024,
         run_id: str | None = None,
+        whole: bool = False,
     ) -> Iterator[GenerationSync]:
-        """Open a sync of one generation, alone: a second one waits for the first to end."""
+        """Open a sync of one generation, alone: a second one waits for the first to end.
+
+        Only keys that are known to have changed are compared, where changes are captured; ``whole`` compares all.
+        """
         old = reuse or generation
+        rows, vectors = self.rows_table(generation), self.vectors_table(generation)
         with (
             self.database.connect(autocommit=True) as reading,
             self.database.connect(autocommit=True) as writing,
         ):
             reading.execute(
-                "select pg_advisory_lock(hashtextextended(%s, 2))", (f"embeddings/{generation.collection}",)
+                "select pg_advisory_lock(hashtextextended(%s, 2))",
+                (f"embeddings/{generation.collection}/{generation.number}",),
             )
-            for each in {generation.number: generation, old.number: old}.values():
-                self._follow_types(reading, each, relation)
-            reading.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield GenerationSync.open(
+            self._follow_types(reading, generation, relation)
+            held, _ = self.contents.version(reading, generation)
+            staging = Staging(writing, generation, relation, rows, vectors, self.contents)
+            staging.prepare()
+            difference = self.differences.list(
                 reading,
-                writing,
-                generation,
+                generation.collection,
+                str(generation.number),
                 relation,
-                rows=self.rows_table(generation),
-                vectors=self.vectors_table(generation),
-                old=(old, self.rows_table(old), self.vectors_table(old)),
-                failures=self.failures,
-                page=page,
-                run_id=run_id,
+                rows=rows,
+                fields=tuple(read_fields(generation)),
+                whole=whole,
             )
+            sync = GenerationSync(
+                self.database, reading, staging, difference, held,
+                (old, self.rows_table(old), self.vectors_table(old)), self.failures, page, run_id,
+            )  # fmt: skip
+            yield sync
+            sync.finish()
 
     def now(self) -> str:
         """Return the oldest transaction still running: what committed before it, every later sync sees."""
@@ -197,24 +213,8 @@ class EmbeddingStore:
 
     def content_version(self, generation: Generation) -> str:
         """Digest of what a generation holds: its meaning, and each row with the digest of its inputs."""
-        names = [*digest_columns(generation), "row_digest", "state"]
-        keys = [f"k{n}" for n in range(1, 33)]
         with self.database.connect() as connection:
-            present = connection.execute(
-                "select attname from pg_attribute where attrelid = %s::regclass and attname = any(%s)",
-                (self.rows_table(generation).as_string(connection), keys),
-            ).fetchall()
-            text = sql.SQL("row({})::text").format(columns([*(str(row[0]) for row in present), *names], "g"))
-            row = connection.execute(
-                sql.SQL(
-                    "select count(*), coalesce(bit_xor(hashtextextended({0}, 0)), 0), "
-                    "coalesce(bit_xor(hashtextextended({0}, 7)), 0) from {1} g"
-                ).format(text, self.rows_table(generation))
-            ).fetchone()
-        assert row is not None
-        count, one, two = (int(str(value)) for value in row)
-        content = f"{count}-{one & 0xFFFFFFFFFFFFFFFF:016x}{two & 0xFFFFFFFFFFFFFFFF:016x}"
-        return f"{generation.checkpoint_set[:12]}-{content}"
+            return self.contents.version(connection, generation)[1]
 
     def chunk_gaps(self, generation: Generation, relation: Relation) -> int:
         """Count rows whose number of vectors is not the number they were cut into."""
@@ -295,10 +295,16 @@ class EmbeddingStore:
                                 connection.execute(
                                     sql.SQL("update {} set row_digest = ''").format(self.rows_table(generation))
                                 )
+                                self._forget(connection, generation)
         except (psycopg.errors.DataError, psycopg.errors.UndefinedColumn):
             with connection.transaction():
                 self.drop(connection, generation)
                 self.create(connection, generation, relation)
+
+    def _forget(self, connection: Connection, generation: Generation) -> None:
+        """The rows were changed by other ways than a sync: count them anew, compare them all."""
+        self.contents.forget(connection, generation)
+        self.differences.cursors.forget(connection, generation.collection, str(generation.number))
 
 
 def _types(connection: Connection, table: sql.Identifier) -> dict[str, str]:
@@ -315,6 +321,11 @@ def digest_columns(generation: Generation) -> list[str]:
     return [f"d{number}" for number in range(1, len(generation.parts) + 1)]
 
 
+def read_fields(generation: Generation) -> list[str]:
+    """All that is read of a row: the spaces' fields, then the filters."""
+    return [*(field for part in generation.parts for field in part.fields), *generation.filters]
+
+
 def row_digest(generation: Generation, relation: Relation, alias: str) -> sql.Composed:
-    """SQL for the digest of all that is read of a row: the spaces' fields, then the filters."""
-    return relation.digest([*(f for part in generation.parts for f in part.fields), *generation.filters], alias)
+    """SQL for the digest of all that is read of a row."""
+    return relation.digest(read_fields(generation), alias)

@@ -14,6 +14,7 @@ from vector_assets.embedding.layout import Layout
 from vector_assets.errors import NotFound
 from vector_assets.records import Decision, Generation, GenerationState, Part
 from vector_assets.spec import Collection
+from vector_assets.stores.cursors import CursorStore
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.embeddings import EmbeddingStore
 from vector_assets.stores.relation import Relation
@@ -162,13 +163,15 @@ class GenerationStore:
         """Make a generation live: state, views, function and the outbox entry in one transaction."""
         with self.database.connect() as connection:
             connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 3))", (collection.name,))
-            connection.execute(
+            retired = connection.execute(
                 self.database.compose(
                     "update {ops}.generations set state = 'retired', retired_at = now() "
-                    "where collection = %s and state = 'live' and generation <> %s"
+                    "where collection = %s and state = 'live' and generation <> %s returning generation"
                 ),
                 (generation.collection, generation.number),
-            )
+            ).fetchall()
+            for (number,) in retired:  # it is not kept fresh any more, and must not keep changes from being pruned
+                CursorStore(self.database).forget(connection, generation.collection, str(number))
             connection.execute(
                 self.database.compose(
                     "update {ops}.generations set state = 'live', live_at = now(), retired_at = null "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from psycopg import sql
@@ -13,24 +12,13 @@ from psycopg import sql
 from vector_assets.errors import NotFound, SourceError
 from vector_assets.records import BadRow, KeyColumn, SourceReader, Value
 from vector_assets.spec import POSTGRES_TYPES, Collection, FieldType, PostgresSource
-from vector_assets.spec.base import RESERVED_KEYS
+from vector_assets.stores.capture import CaptureStore
+from vector_assets.stores.catalogue import measure_rows, primary_key, table_columns
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.failures import FailureStore
+from vector_assets.stores.in_place import InPlaceStore, table_in_place
+from vector_assets.stores.raw_record import RawSync, record_source
 from vector_assets.stores.relation import Relation, columns
-
-
-@dataclass(frozen=True, slots=True)
-class RawSync:
-    """What a reading of the source changed. ``version`` is a digest of the contents."""
-
-    rows: int
-    inserted: int
-    updated: int
-    deleted: int
-    unreadable: int
-    seconds: float
-    version: str
-    read: bool
 
 
 class RawStore:
@@ -40,12 +28,13 @@ class RawStore:
         """Keep the database; connections are opened per call."""
         self.database = database
         self.failures = FailureStore(database)
+        self.captures = CaptureStore(database)
 
     def relation(self, collection: Collection) -> Relation:
         """Return where the rows are. Raises NotFound before the first load, SourceError for a table in place."""
         with self.database.connect() as connection:
             if isinstance(collection.source, PostgresSource):
-                return self._table_in_place(connection, collection, collection.source.table)
+                return table_in_place(connection, collection, collection.source)
             key = self._stored_key(connection, collection)
             if not key:
                 raise NotFound(
@@ -92,19 +81,12 @@ class RawStore:
         return str(row[0]) if row and row[0] is not None else None
 
     def look(self, collection: Collection) -> str:
-        """Return the digest of a table in place as it is now, without recording it."""
-        relation = self.relation(collection)
-        with self.database.connect() as connection:
-            return self._measure(connection, relation, list(collection.fields))[1]
+        """Return the version of a table in place as it is now, without recording it."""
+        return InPlaceStore(self.database).look(collection, self.relation(collection))
 
     def observe(self, collection: Collection) -> RawSync:
-        """Count and digest a table in place; nothing is copied."""
-        started = time.perf_counter()
-        relation = self.relation(collection)
-        with self.database.connect() as connection:
-            rows, version = self._measure(connection, relation, list(collection.fields))
-            self._record(connection, collection.name, None, version, rows)
-        return RawSync(rows, 0, 0, 0, 0, time.perf_counter() - started, version, read=True)
+        """Count a table in place and record its version; nothing is copied."""
+        return InPlaceStore(self.database).observe(collection, self.relation(collection))
 
     def sync(self, collection: Collection, reader: SourceReader, *, run_id: str | None = None) -> RawSync:
         """Make ``raw`` equal to the source. One transaction: a failed reading changes nothing.
@@ -123,9 +105,10 @@ class RawStore:
             bad = self._stage(connection, collection, reader)
             inserted, updated, deleted = self._merge(connection, relation, fields)
             connection.execute("drop table pg_temp.staged")
-            rows, version = self._measure(connection, relation, fields)
-            self._record(connection, collection.name, fingerprint, version, rows)
+            rows, version = measure_rows(connection, relation, fields)
+            record_source(self.database, connection, collection.name, fingerprint, version, rows)
             self.failures.replace(connection, collection.name, "raw", bad, run_id=run_id)
+        self.captures.ensure(relation)
         with self.database.connect(autocommit=True) as connection:
             connection.execute(sql.SQL("analyze {}").format(relation.table))
         return RawSync(rows, inserted, updated, deleted, len(bad), time.perf_counter() - started, version, read=True)
@@ -207,7 +190,7 @@ class RawStore:
         types = {column.name: column.type for column in key} | {
             name: kind for name, kind in _field_types(collection).items() if name not in _names(key)
         }
-        present = self._columns(connection, self.database.names.prefix + "raw", collection.name)
+        present = table_columns(connection, self.database.names.prefix + "raw", collection.name)
         if present and self._stored_key(connection, collection) != key:
             connection.execute(sql.SQL("drop table {} cascade").format(table))
             present = {}
@@ -236,92 +219,8 @@ class RawStore:
         zoned = frozenset(name for name, kind in collection.fields.items() if kind == "datetime")
         return Relation(self.database.names.table("raw", collection.name), key, zoned)
 
-    def _measure(self, connection: Connection, relation: Relation, fields: Sequence[str]) -> tuple[int, str]:
-        """Return count and content digest: two 64-bit hashes of each row, folded by xor (keys are unique)."""
-        text = sql.SQL("json_build_array({}, {})::text").format(relation.source_key("r"), columns(list(fields), "r"))
-        row = connection.execute(
-            sql.SQL(
-                "select count(*), coalesce(bit_xor(hashtextextended({0}, 0)), 0), "
-                "coalesce(bit_xor(hashtextextended({0}, 7)), 0) from {1} r"
-            ).format(text, relation.table)
-        ).fetchone()
-        assert row is not None
-        count, one, two = (int(str(value)) for value in row)
-        return count, f"{count}-{one & 0xFFFFFFFFFFFFFFFF:016x}{two & 0xFFFFFFFFFFFFFFFF:016x}"
-
-    def _record(self, connection: Connection, name: str, fingerprint: str | None, version: str, rows: int) -> None:
-        connection.execute(
-            self.database.compose(
-                "insert into {ops}.collections (name, source_fingerprint, source_version, rows) "
-                "values (%s, %s, %s, %s) "
-                "on conflict (name) do update set source_fingerprint = excluded.source_fingerprint, "
-                "source_version = excluded.source_version, rows = excluded.rows, updated_at = now()"
-            ),
-            (name, fingerprint, version, rows),
-        )
-
-    def _columns(self, connection: Connection, schema: str, table: str) -> dict[str, str]:
-        rows = connection.execute(
-            "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a "
-            "join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace "
-            "where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped order by a.attnum",
-            (schema, table),
-        ).fetchall()
-        return {str(name): str(kind) for name, kind in rows}
-
     def _stored_key(self, connection: Connection, collection: Collection) -> tuple[KeyColumn, ...]:
-        return _primary_key(connection, self.database.names.prefix + "raw", collection.name)
-
-    def _table_in_place(self, connection: Connection, collection: Collection, name: str) -> Relation:
-        schema, _, table = name.rpartition(".")
-        schema = schema or "public"
-        present = self._columns(connection, schema, table)
-        if not present:
-            raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} does not exist; correct source.table"
-            )
-        missing = [field for field in collection.fields if field not in present]
-        if missing:
-            raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has no column {missing[0]} (it "
-                f"has {', '.join(present)})"
-            )
-        secured = connection.execute(
-            "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass",
-            (schema, table),
-        ).fetchone()
-        if secured and secured[0]:
-            raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has row-level security, which "
-                "search does not honour "
-                "yet; use a table without policies"
-            )
-        key = _primary_key(connection, schema, table)
-        if not key:
-            raise SourceError(
-                f"collection {collection.name}: table {schema}.{table} has no primary key; add one, "
-                "so that rows have names"
-            )
-        reserved = next((column.name for column in key if column.name in RESERVED_KEYS), None)
-        if reserved:
-            raise SourceError(
-                f"collection {collection.name}: the primary key column {reserved} of {schema}.{table} has the name of "
-                "an argument or result of search; rename it"
-            )
-        zoned = frozenset(n for n, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
-        return Relation(sql.Identifier(schema, table), key, zoned)
-
-
-def _primary_key(connection: Connection, schema: str, table: str) -> tuple[KeyColumn, ...]:
-    rows = connection.execute(
-        "select a.attname, format_type(coalesce(nullif(y.typbasetype, 0), y.oid), a.atttypmod) from pg_index i "
-        "join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace "
-        "cross join unnest(i.indkey) with ordinality as k(attnum, position) "
-        "join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum join pg_type y on y.oid = a.atttypid "
-        "where n.nspname = %s and c.relname = %s and i.indisprimary order by k.position",
-        (schema, table),
-    ).fetchall()
-    return tuple(KeyColumn(str(name), str(kind)) for name, kind in rows)
+        return primary_key(connection, self.database.names.prefix + "raw", collection.name)
 
 
 def _field_types(collection: Collection) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
 
 from psycopg import sql
 
@@ -20,6 +22,9 @@ class Relation:
     table: sql.Identifier
     key: tuple[KeyColumn, ...]
     zoned: frozenset[str] = frozenset()  # columns of type timestamp with time zone
+    capture: Literal["trigger", "watermark", "scan"] = "trigger"
+    watermark: str = ""  # a column that grows with every write
+    overlap: timedelta = timedelta(0)  # how much later than its watermark a row may become visible
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -33,6 +38,13 @@ class Relation:
     def stored_key(self, alias: str) -> sql.Composed:
         """``g."k1", g."k2"``: the key as a generation spells it."""
         return columns(self.key_names, alias)
+
+    def as_stored(self, alias: str) -> sql.Composed:
+        """``r."id" as "k1", …``: the key of the source under the names that a generation has for it."""
+        return sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(sql.Identifier(alias, column.name), sql.Identifier(name))
+            for column, name in zip(self.key, self.key_names, strict=True)
+        )
 
     def same(self, source: str, stored: str) -> sql.Composed:
         """``r."id" = g."k1" and …``: join the source with a table of a generation."""

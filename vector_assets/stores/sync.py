@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import psycopg
-from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, OldChunk, Part, PendingRow
 from vector_assets.source.keys import row_key
 from vector_assets.stores.arrays import to_array
-from vector_assets.stores.database import Connection
+from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.difference import Difference, DifferenceStore
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.staging import Staging
 
 Old = tuple[Generation, sql.Identifier, sql.Identifier]
 
@@ -28,77 +27,69 @@ class GenerationSync:
 
     A row needs work when the digest of what is read of it is not the one the generation holds. The list of such
     rows is a temporary table, made once; each page is read anew, so that it carries the digest of what was read,
-    and written only where the source still has that digest.
+    and written only where the source still has that digest. Once all pages are through, ``finish`` moves the
+    generation's cursor to the snapshot of the list: what was committed later is read by the next sync.
     """
 
+    database: Database
     reading: Connection
-    writing: Connection
-    generation: Generation
-    relation: Relation
-    rows: sql.Identifier
-    vectors: sql.Identifier
-    old: Old
+    staging: Staging
+    difference: Difference
+    held: int  # rows that the generation held when the list was made
+    old: Old  # a generation whose vectors are taken over where the checkpoint is the same
     failures: FailureStore
     page: int
     run_id: str | None = None
-    pending: int = 0
-    unchanged: int = 0
+    exhausted: bool = False
 
-    @classmethod
-    def open(
-        cls,
-        reading: Connection,
-        writing: Connection,
-        generation: Generation,
-        relation: Relation,
-        *,
-        rows: sql.Identifier,
-        vectors: sql.Identifier,
-        old: Old,
-        failures: FailureStore,
-        page: int,
-        run_id: str | None,
-    ) -> GenerationSync:
-        """List what needs work. ``old`` is a generation whose vectors are reused where the checkpoint is the same."""
-        sync = cls(reading, writing, generation, relation, rows, vectors, old, failures, page, run_id)
-        reading.execute(
-            sql.SQL(
-                "create temp table work as select row_number() over (order by {key}) as n, {key} "
-                "from {source} r left join {rows} g on {same} where g.row_digest is distinct from {digest}"
-            ).format(
-                key=relation.source_key("r"),
-                source=relation.table,
-                rows=rows,
-                same=relation.same("r", "g"),
-                digest=sync._row_digest("r"),
-            )
-        )
-        reading.execute("create index on pg_temp.work (n)")
-        reading.execute("analyze pg_temp.work")
-        sync.pending = sync._count(sql.SQL("select count(*) from pg_temp.work"))
-        sync.unchanged = sync._count(sql.SQL("select count(*) from {}").format(relation.table)) - sync.pending
-        sync._make_staging()
-        return sync
+    @property
+    def generation(self) -> Generation:
+        """What is being made equal."""
+        return self.staging.generation
+
+    @property
+    def relation(self) -> Relation:
+        """Its source."""
+        return self.staging.relation
+
+    @property
+    def pending(self) -> int:
+        """Rows that need work."""
+        return self.difference.work
+
+    @property
+    def unchanged(self) -> int:
+        """Rows that the generation holds as they are."""
+        return self.held - self.difference.gone - (self.difference.work - self.difference.fresh)
 
     def remove_gone(self) -> int:
-        """Delete what left the source, from both tables in one statement; it is no failure any more either."""
-        gone = self.writing.execute(
+        """Delete what left the source, from both tables in one statement; it is no failure any more either.
+
+        A row that came back since the list was made stays; the change that brought it is read by the next sync.
+        """
+        if not self.difference.gone:
+            return 0
+        generation, relation = self.generation, self.relation
+        gone = self.reading.execute(
             sql.SQL(
-                "with gone as (delete from {rows} g where not exists (select from {source} r where {same}) "
-                "returning {key}, g.state), "
-                "vectors as (delete from {vectors} v using gone where {both}) select * from gone"
+                "with gone as (delete from {rows} g using pg_temp.gone w where {listed} "
+                "and not exists (select from {source} r where {same}) returning g.*), "
+                "vectors as (delete from {vectors} v using gone where {both}), "
+                "folded as ({fold}) select {key}, g.state from gone g"
             ).format(
-                rows=self.rows,
-                source=self.relation.table,
-                same=self.relation.same("r", "g"),
-                key=self.relation.stored_key("g"),
-                vectors=self.vectors,
-                both=self.relation.same_stored("v", "gone"),
+                rows=self.staging.rows,
+                listed=relation.same_stored("w", "g"),
+                source=relation.table,
+                same=relation.same("r", "g"),
+                vectors=self.staging.vectors,
+                both=relation.same_stored("v", "gone"),
+                fold=self.staging.contents.fold(generation, relation.key_names, old="gone", new=None),
+                key=relation.stored_key("g"),
             )
         ).fetchall()
         failed = [row_key(cast(Key, row[:-1])) for row in gone if row[-1] == "failed"]
         if failed:
-            self.failures.settle(self.generation.collection, "embeddings", [], failed, run_id=self.run_id)
+            self.failures.settle(generation.collection, "embeddings", [], failed, run_id=self.run_id)
         return len(gone)
 
     def pages(self) -> Iterator[list[PendingRow]]:
@@ -107,6 +98,7 @@ class GenerationSync:
             last = start + self.page - 1
             # One snapshot: another run may be changing the generation that vectors are taken over from.
             with self.reading.transaction():
+                self.reading.execute("set transaction isolation level repeatable read")
                 rows = self.reading.execute(self._page_query(start, last)).fetchall()
                 found = self.reading.execute(self._old_query(start, last)).fetchall()
             old: dict[int, list[OldChunk]] = defaultdict(list)
@@ -116,16 +108,21 @@ class GenerationSync:
                 )
                 old[cast(int, number)].append(one)
             yield [self._pending(row, tuple(old[cast(int, row[0])])) for row in rows]
+        self.exhausted = True
 
     def write(self, rows: Sequence[EmbeddedRow]) -> int:
         """Stamp and store a page in one statement; what the source no longer has in that form is not stored."""
         self._note_failures(rows)
-        with self.writing.transaction():
-            self.writing.execute("truncate pg_temp.staged_rows, pg_temp.staged_chunks")
-            self._stage(rows)
-            row = self.writing.execute(self._store_query()).fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return self.staging.store(rows, self._row_digest("r"))
+
+    def finish(self) -> None:
+        """Move the cursor, once every page was read and written."""
+        if not self.exhausted:
+            return
+        generation = self.generation
+        cursors = DifferenceStore(self.database).cursors
+        with self.reading.transaction():
+            cursors.move(self.reading, generation.collection, str(generation.number), self.difference.cursor)
 
     # -- reading
 
@@ -152,7 +149,7 @@ class GenerationSync:
             fields=columns(fields, "r"),
             same=same,
             source=self.relation.table,
-            on=self._worked("r"),
+            on=self.relation.same("r", "w"),
             rows=rows,
             joined=self.relation.same("r", "p"),
             first=sql.Literal(first),
@@ -165,15 +162,9 @@ class GenerationSync:
             "join {vectors} o on {same} where w.n between {first} and {last} order by w.n, o.chunk_no"
         ).format(
             vectors=self.old[2],
-            same=self.relation.same("w", "o"),
+            same=self.relation.same_stored("w", "o"),
             first=sql.Literal(first),
             last=sql.Literal(last),
-        )
-
-    def _worked(self, source: str) -> sql.Composed:
-        return sql.SQL(" and ").join(
-            sql.SQL("w.{0} = {1}.{0}").format(sql.Identifier(column.name), sql.Identifier(source))
-            for column in self.relation.key
         )
 
     def _pending(self, row: tuple[object, ...], old: tuple[OldChunk, ...]) -> PendingRow:
@@ -188,108 +179,15 @@ class GenerationSync:
         places = tuple(match.place if match else None for match in matches)
         return PendingRow(key, row_digest, digests, inputs, old, places, same)  # type: ignore[arg-type]
 
-    # -- writing
-
-    def _make_staging(self) -> None:
-        digests = sql.SQL(", ").join(sql.SQL("{} bytea").format(sql.Identifier(name)) for name in self._digests())
-        self.writing.execute(
-            sql.SQL("create temp table staged_rows ({}, row_digest bytea, {}, chunk_count integer, state text)").format(
-                self.relation.key_definition(), digests
-            )
-        )
-        self.writing.execute(
-            sql.SQL(
-                "create temp table staged_chunks ({}, chunk_no integer, chunk_digest bytea, start_offset integer, "
-                "stop_offset integer, vector {}({}), present bigint, truncated boolean)"
-            ).format(
-                self.relation.key_definition(),
-                sql.SQL(self.generation.vector_type),
-                sql.Literal(self.generation.dims),
-            )
-        )
-
-    def _stage(self, rows: Sequence[EmbeddedRow]) -> None:
-        kinds = [_copied_as(column.type) for column in self.relation.key]
-        parts = len(self.generation.parts)
-        wrap = Vector if self.generation.vector_type == "vector" else HalfVector
-        with (
-            self.writing.cursor() as cursor,
-            cursor.copy("copy pg_temp.staged_rows from stdin (format binary)") as copy,
-        ):
-            copy.set_types([*kinds, "bytea", *["bytea"] * parts, "int4", "text"])
-            for row in rows:
-                copy.write_row([*row.row.key, row.row.row_digest, *row.row.digests, len(row.chunks), row.state])
-        with (
-            self.writing.cursor() as cursor,
-            cursor.copy("copy pg_temp.staged_chunks from stdin (format binary)") as copy,
-        ):
-            copy.set_types([*kinds, "int4", "bytea", "int4", "int4", self.generation.vector_type, "int8", "bool"])
-            for row in rows:
-                for chunk in row.chunks:
-                    copy.write_row(
-                        [*row.row.key, chunk.number, chunk.digest, chunk.start, chunk.stop, wrap(chunk.vector),
-                         chunk.present, chunk.truncated]
-                    )  # fmt: skip
-
     def _note_failures(self, rows: Sequence[EmbeddedRow]) -> None:
         """Record bad rows before the batch is stored, in a transaction of their own; forget those that are mended."""
         bad = [BadRow(row_key(row.row.key), row.error, str(row.row.inputs)) for row in rows if row.state == "failed"]
         good = [row_key(row.row.key) for row in rows if row.state != "failed"]
         self.failures.settle(self.generation.collection, "embeddings", bad, good, run_id=self.run_id)
 
-    def _store_query(self) -> sql.Composed:
-        """Compose the one statement that stamps vectors, digests and checkpoint set together."""
-        keys = sql.SQL(", ").join(sql.Identifier(name) for name in self.relation.key_names)
-        filters = self.generation.filters
-        targets = sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier("f_" + name)) for name in filters)
-        sources = sql.SQL("").join(sql.SQL(", r.{}").format(sql.Identifier(name)) for name in filters)
-        chunk = ["chunk_digest", "start_offset", "stop_offset", "vector", "present", "truncated"]
-        changed = [*chunk, "checkpoint_set", *(f"f_{name}" for name in filters)]
-        stored = ["row_digest", *self._digests(), "chunk_count", "state"]
-        return sql.SQL(
-            "with fresh as materialized (select s.* from pg_temp.staged_rows s join {source} r on {same} "
-            "where {digest} = s.row_digest), "
-            "gone as (delete from {vectors} v using fresh f where {vf} and v.chunk_no >= f.chunk_count), "
-            "put as (insert into {vectors} ({keys}, chunk_no, {chunk}, checkpoint_set{targets}) "
-            "select {ckeys}, c.chunk_no, {cchunk}, {stamp}{sources} from fresh f "
-            "join pg_temp.staged_chunks c on {cf} join {source} r on {same_c} "
-            "on conflict ({keys}, chunk_no) do update set {set_chunk}), "
-            "kept as (insert into {rows} ({keys}, {stored}) select {fkeys}, {fstored} from fresh f "
-            "on conflict ({keys}) do update set {set_rows}, applied_xid = pg_current_xact_id(), "
-            "embedded_at = clock_timestamp() returning 1) select count(*) from kept"
-        ).format(
-            source=self.relation.table,
-            same=self.relation.same("r", "s"),
-            digest=self._row_digest("r"),
-            vectors=self.vectors,
-            vf=self.relation.same_stored("v", "f"),
-            keys=keys,
-            chunk=_plain(chunk),
-            targets=targets,
-            ckeys=self.relation.stored_key("c"),
-            cchunk=columns(chunk, "c"),
-            stamp=sql.Literal(self.generation.checkpoint_set),
-            sources=sources,
-            cf=self.relation.same_stored("c", "f"),
-            same_c=self.relation.same("r", "c"),
-            set_chunk=_excluded(changed),
-            rows=self.rows,
-            stored=_plain(stored),
-            fkeys=self.relation.stored_key("f"),
-            fstored=columns(stored, "f"),
-            set_rows=_excluded(stored),
-        )
-
-    def _digests(self) -> list[str]:
-        return [f"d{number}" for number in range(1, len(self.generation.parts) + 1)]
-
     def _row_digest(self, alias: str) -> sql.Composed:
         fields = [field for part in self.generation.parts for field in part.fields]
         return self.relation.digest([*fields, *self.generation.filters], alias)
-
-    def _count(self, query: sql.Composable) -> int:
-        row = self.reading.execute(query).fetchone()  # type: ignore[call-overload]
-        return int(str(row[0]))
 
 
 class _Taker:
@@ -304,28 +202,9 @@ class _Taker:
         return taken
 
 
-def _copied_as(kind: str) -> str:
-    """Return the name by which psycopg writes a type; char, enums and the like travel as their text."""
-    plain = re.sub(r"\(.*?\)", "", kind)
-    known = psycopg.adapters.types.get(plain)
-    try:
-        psycopg.adapters.get_dumper_by_oid(known.oid if known else 0, psycopg.pq.Format.BINARY)
-    except psycopg.ProgrammingError:
-        return "text"
-    return plain
-
-
 def _same_part(before: Generation, part: Part) -> Part | None:
     """The part of an older generation that means the same: same space, fields, width and checkpoint."""
     for old in before.parts:
         if (old.space, old.fields, old.dims, old.checkpoint) == (part.space, part.fields, part.dims, part.checkpoint):
             return old
     return None
-
-
-def _plain(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
-
-
-def _excluded(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in names)
