@@ -110,14 +110,16 @@ class FakeStore(CollectionStore):
     def layout(self) -> Layout:
         return plan_layout(self.collection, {s: SpaceEncoder(e.digest, e.dims) for s, e in self.chosen.items()})
 
-    def embed(self) -> EmbeddingRun:
+    def embed(self, *, whole: bool = False) -> EmbeddingRun:
         """One run of the embeddings stage."""
-        return run_embeddings(self.collection, self.layout(), self, self.encoders)
+        return run_embeddings(self.collection, self.layout(), self, self.encoders, whole=whole)
 
     def sync(
-        self, generation: Generation, *, reuse: Generation | None, run_id: str | None
+        self, generation: Generation, *, reuse: Generation | None, run_id: str | None, whole: bool = False
     ) -> AbstractContextManager[GenerationSync]:
-        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id, page=self.page)
+        return self.workspace.embeddings.sync(
+            generation, self.relation, reuse=reuse, run_id=run_id, page=self.page, whole=whole
+        )
 
     def judged(self) -> list[JudgedQuery]:
         return self.questions_asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from vector_assets.embedding.pipeline import Progress, embed
 from vector_assets.embedding.targets import Generations, find_targets
 from vector_assets.records import EmbedReport, Encoder, Generation
 from vector_assets.spec import Collection
+
+# Seconds between two looks at live while another generation is loaded.
+FRESH_EVERY = 60.0
 
 LoadEncoders = Callable[[Generation], Callable[[], Mapping[str, Encoder]]]
 
@@ -36,10 +40,12 @@ def run_embeddings(
     *,
     run_id: str | None = None,
     progress: Progress | None = None,
+    whole: bool = False,
 ) -> EmbeddingRun:
     """Sync live and what is on its way; make a new generation when the declaration asks for other vectors.
 
-    A long first load is followed by a catch-up, so that rows that changed meanwhile are right as well.
+    While a new one is loaded, live is synced again every minute. ``whole`` compares every row, not only those that
+    are known to have changed: it finds what was written while no capture was looking.
     """
     targets = find_targets(collection, layout, generations.all())
     if targets.wanted:
@@ -47,10 +53,36 @@ def run_embeddings(
         targets = find_targets(collection, layout, generations.all())
     reports = []
     for generation in targets.all:
-        reuse = targets.live if generation is targets.coming and generation.state == "building" else None
-        report = sync_one(generation, generations, encoders, reuse=reuse, run_id=run_id, progress=progress)
+        building = generation is targets.coming and generation.state == "building"
+        reuse = targets.live if building else None
+        shown = progress
+        if targets.live and building:
+            shown = _keep_fresh(targets.live, generations, encoders, run_id=run_id, progress=progress)
+        report = sync_one(generation, generations, encoders, reuse=reuse, run_id=run_id, progress=shown, whole=whole)
         reports.append(report)
     return EmbeddingRun(tuple(reports), targets.live, targets.coming)
+
+
+def _keep_fresh(
+    live: Generation,
+    generations: Generations,
+    encoders: LoadEncoders,
+    *,
+    run_id: str | None,
+    progress: Progress | None,
+) -> Progress:
+    """Return a progress callback that syncs live between two pages, at most a twentieth of the time."""
+    due = time.monotonic() + FRESH_EVERY
+
+    def shown(seen: int, pending: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            report = sync_one(live, generations, encoders, run_id=run_id)
+            due = time.monotonic() + max(FRESH_EVERY, 20 * report.seconds)
+        if progress:
+            progress(seen, pending)
+
+    return shown
 
 
 def sync_one(
@@ -61,7 +93,8 @@ def sync_one(
     reuse: Generation | None = None,
     run_id: str | None = None,
     progress: Progress | None = None,
+    whole: bool = False,
 ) -> EmbedReport:
     """Bring one generation up to date and return the counts."""
-    with generations.sync(generation, reuse=reuse, run_id=run_id) as target:
+    with generations.sync(generation, reuse=reuse, run_id=run_id, whole=whole) as target:
         return embed(target, generation, encoders(generation), progress=progress)

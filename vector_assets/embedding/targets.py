@@ -25,7 +25,7 @@ class Generations(Protocol):
         ...
 
     def sync(
-        self, generation: Generation, *, reuse: Generation | None, run_id: str | None
+        self, generation: Generation, *, reuse: Generation | None, run_id: str | None, whole: bool = False
     ) -> AbstractContextManager[SyncTarget]:
         """Open a sync of one generation."""
         ...

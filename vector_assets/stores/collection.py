@@ -52,10 +52,10 @@ class CollectionStore:
         return self.workspace.generations.create(self.collection, layout, self.relation, run_id=run_id)
 
     def sync(
-        self, generation: Generation, *, reuse: Generation | None, run_id: str | None
+        self, generation: Generation, *, reuse: Generation | None, run_id: str | None, whole: bool = False
     ) -> AbstractContextManager[GenerationSync]:
         """Open a sync of one generation."""
-        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id)
+        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id, whole=whole)
 
     def layout(self) -> Layout:
         """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
