@@ -20,7 +20,6 @@ _EVENTS = {
     "delete": "referencing old table as old_rows",
     "truncate": "",
 }
-_WRITTEN = "select {keys} from {rows} limit {limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,35 +167,36 @@ class CaptureStore:
             sql.SQL(", ").join(name if plain else sql.SQL("{}::text").format(name) for name in names)
         )
         selected = sql.SQL(", ").join(names)
-        limit = sql.Literal(KEYS_PER_STATEMENT + 1)
         changes = self.database.names.table("ops", "changes")
-        new, old = sql.SQL("new_rows"), sql.SQL("old_rows")
         taken = {
-            "INSERT": sql.SQL(_WRITTEN).format(keys=selected, rows=new, limit=limit),
-            "DELETE": sql.SQL(_WRITTEN).format(keys=selected, rows=old, limit=limit),
+            "INSERT": ("new_rows", sql.SQL("new_rows")),
+            "DELETE": ("old_rows", sql.SQL("old_rows")),
             # A key that was changed stands in both: the row of the old one is gone.
-            "UPDATE": sql.SQL("({}) union ({})").format(
-                sql.SQL(_WRITTEN).format(keys=selected, rows=new, limit=limit),
-                sql.SQL(_WRITTEN).format(keys=selected, rows=old, limit=limit),
+            "UPDATE": (
+                "new_rows",
+                sql.SQL("(select {0} from new_rows union select {0} from old_rows)").format(selected),
             ),
         }
-        branches = sql.SQL(" ").join(
+        # One statement a write, which counts no further than it must: this is what a single-row write pays for.
+        branches = sql.SQL(" els").join(
             sql.SQL(
-                "if tg_op = {op} then select count(*), json_agg({key}) into written, keys from ({rows}) w; end if;"
-            ).format(op=sql.Literal(op), key=key, rows=rows)
-            for op, rows in taken.items()
+                "if tg_op = {op} then insert into {changes} (capture, keys) select {number}, "
+                "case when n <= {most} then (select json_agg({key}) from {rows} w) end "
+                "from (select count(*) as n from (select from {counted} limit {most} + 1) l) c where n > 0;"
+            ).format(
+                op=sql.Literal(op),
+                changes=changes,
+                number=sql.Literal(number),
+                most=sql.Literal(KEYS_PER_STATEMENT),
+                key=key,
+                rows=rows,
+                counted=sql.SQL(counted),
+            )
+            for op, (counted, rows) in taken.items()
         )
         body = sql.SQL(
-            "declare written bigint; keys json; begin {branches} "
-            "if tg_op = 'TRUNCATE' or written > {most} then insert into {changes} (capture) values ({number}); "
-            "elsif written > 0 then insert into {changes} (capture, keys) values ({number}, keys); "
-            "end if; return null; end"
-        ).format(
-            branches=branches,
-            most=sql.Literal(KEYS_PER_STATEMENT),
-            changes=changes,
-            number=sql.Literal(number),
-        )
+            "begin {branches} else insert into {changes} (capture) values ({number}); end if; return null; end"
+        ).format(branches=branches, changes=changes, number=sql.Literal(number))
         pinned = "" if plain else " set datestyle = 'ISO, YMD' set timezone = 'UTC' set extra_float_digits = 1"
         return sql.SQL(
             "create function {}() returns trigger language plpgsql security definer "

@@ -1,0 +1,239 @@
+"""What it costs to keep vectors true to rows: against the number of rows, and against the share that changed.
+
+Rows of about 200 characters are generated in a table of their own, which is used in place; the encoder is a fixed
+cheap one, so that what is measured is the sync and not a model. Each figure is the whole embeddings stage: find the
+generations, list what differs, encode, store, and the data version of the outcome. Figures are medians of --rounds.
+
+    python benchmarks/sync_cost.py --rows 100000 1000000 --share 0 0.001 0.01 --json sync.json
+
+A home of its own (--home) keeps the server apart from the project's; it is made in a temporary folder and removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
+from vector_assets.embedding.run import run_embeddings
+from vector_assets.records import Canary, Checkpoint, Encoded, Generation, Vectors
+from vector_assets.runtime.postgres import remove_postgres
+from vector_assets.spec import Collection
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.workspace import Workspace, open_workspace
+
+DIMS = 64
+DIGEST = "0" * 64
+
+
+class CheapEncoder:
+    """A fixed random projection of byte counts: some 100,000 texts a second."""
+
+    digest, dims, bulk_bound = DIGEST, DIMS, 0.9999
+
+    def __init__(self) -> None:
+        self.projection = np.random.default_rng(0).standard_normal((256, DIMS)).astype(np.float32)
+        self.seconds, self.texts = 0.0, 0
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Encode and keep the time that it took."""
+        started = time.perf_counter()
+        counts = np.stack([np.bincount(np.frombuffer(t.encode(), np.uint8), minlength=256) for t in texts])
+        vectors = counts.astype(np.float32) @ self.projection
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.seconds += time.perf_counter() - started
+        self.texts += len(texts)
+        return Encoded(vectors, np.zeros(len(texts), np.bool_), len(texts))
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Encode questions by the same projection."""
+        return self.encode_documents(texts).vectors
+
+
+class Store(CollectionStore):
+    """The real stores, with the cheap encoder in place of a checkpoint."""
+
+    def __init__(self, workspace: Workspace, collection: Collection) -> None:
+        super().__init__(workspace, collection)
+        self.cheap = CheapEncoder()
+        canary = Canary("query", "a", tuple(map(float, self.cheap.encode_queries(["a"])[0])))
+        workspace.checkpoints.save(Checkpoint(DIGEST, Path("/none"), {"dims": DIMS}, (canary,)))
+
+    def layout(self) -> Layout:
+        """Lay out the one space."""
+        return plan_layout(self.collection, {"text": SpaceEncoder(DIGEST, DIMS)})
+
+    def _encoder(self, digest: str) -> CheapEncoder:  # type: ignore[override]
+        return self.cheap
+
+    def stage(self) -> tuple[float, float, Generation, dict[str, int]]:
+        """Run the embeddings stage; return its seconds, those of the encoder, and the counts."""
+        self.cheap.seconds = 0.0
+        started = time.perf_counter()
+        run = run_embeddings(self.collection, self.layout(), self, self.encoders)
+        newest = self.all()[0]
+        self.workspace.embeddings.content_version(newest)
+        seconds = time.perf_counter() - started
+        report = run.latest
+        return seconds, self.cheap.seconds, newest, {"encoded": report.encoded, "removed": report.removed}
+
+
+def make_rows(url: str, table: str, rows: int) -> float:
+    """Create and fill the table; return the seconds of the insert without triggers."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create table {table} (id bigint primary key, title text, body text, note text)")
+        started = time.perf_counter()
+        connection.execute(
+            f"insert into {table} select i, 'title ' || md5(i::text), "
+            f"repeat(md5((i * 7)::text) || ' ', 5), 'n' from generate_series(1, {rows}) i"
+        )
+        seconds = time.perf_counter() - started
+        connection.execute(f"vacuum analyze {table}")
+    return seconds
+
+
+def change(url: str, table: str, rows: int, share: float, round_: int) -> int:
+    """Update a share of the rows in statements of a thousand, as an application would; return how many."""
+    count = int(rows * share)
+    step = max(1, rows // max(count, 1))
+    with psycopg.connect(url, autocommit=True) as connection:
+        for start in range(0, count, 1000):
+            ids = [(i * step) % rows + 1 for i in range(start, min(start + 1000, count))]
+            connection.execute(f"update {table} set body = md5(body) || %s where id = any(%s)", (str(round_), ids))
+    return count
+
+
+def measure(workspace: Workspace, rows: int, shares: Sequence[float], rounds: int) -> list[dict[str, object]]:
+    """Measure one table size under both captures, interleaved."""
+    url = workspace.addresses.database.libpq
+    table = f"bench_{rows}"
+    make_rows(url, table, rows)
+    stores = {}
+    for capture in ("trigger", "scan"):
+        collection = Collection.model_validate(
+            {
+                "name": f"bench_{capture}_{rows}",
+                "source": {"kind": "postgres", "table": table, "capture": "trigger"},
+                "fields": {"title": "text", "body": "text"},
+                "spaces": {"text": {"fields": ["title", "body"]}},
+            }
+        )
+        stores[capture] = Store(workspace, collection)
+        workspace.raw.observe(collection)
+    # The second reads the same table by comparing all rows; the triggers stay, for the first needs them.
+    relation = stores["scan"].relation
+    stores["scan"].__dict__["relation"] = type(relation)(relation.table, relation.key, relation.zoned, "scan")
+    found: list[dict[str, object]] = []
+    for capture, store in stores.items():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds, encoding, generation, counts = store.stage()
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found.append(
+            {"rows": rows, "capture": capture, "what": "first load", "seconds": seconds, "encoding": encoding, **counts,
+             "peak_mib_more": (after - before) / 1024, "peak_mib": after / 1024}
+        )  # fmt: skip
+        workspace.indexes.build(generation)
+        store.swap(generation, because="benchmark")
+        print(json.dumps(found[-1]), flush=True)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'vacuum analyze embedding."{generation.table}_rows"')
+            connection.execute(f'vacuum analyze embedding."{generation.table}"')
+    for share in shares:
+        taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in stores}
+        for round_ in range(rounds):
+            count = change(url, table, rows, share, round_)
+            for name, store in stores.items():
+                seconds, encoding, _, counts = store.stage()
+                assert counts["encoded"] == count, (counts, count)
+                taken[name].append((seconds, encoding, count))
+        for name, each in taken.items():
+            seconds = statistics.median(s for s, _, _ in each)
+            encoding = statistics.median(e for _, e, _ in each)
+            spread = [round(min(s for s, _, _ in each), 3), round(max(s for s, _, _ in each), 3)]
+            found.append(
+                {"rows": rows, "capture": name, "what": f"{share:.2%} changed", "seconds": seconds, "spread": spread,
+                 "encoding": encoding, "encoded": each[0][2], "bound": 1.2 * encoding + 2}
+            )  # fmt: skip
+            print(json.dumps(found[-1]), flush=True)
+    return found
+
+
+def writing(workspace: Workspace, rows: int, rounds: int) -> dict[str, object]:
+    """Measure what the triggers cost the application: a bulk insert, and single-row writes; interleaved."""
+    url = workspace.addresses.database.libpq
+    bulk: dict[str, list[float]] = {"plain": [], "captured": []}
+    single: dict[str, list[float]] = {"plain": [], "captured": []}
+    for name in ("plain", "captured"):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"create table write_{name} (id bigint primary key, title text, body text)")
+        if name == "captured":
+            collection = Collection.model_validate(
+                {"name": "write_captured", "source": {"kind": "postgres", "table": "write_captured"},
+                 "fields": {"title": "text", "body": "text"}, "spaces": {"text": {"fields": ["title", "body"]}}}
+            )  # fmt: skip
+            workspace.raw.observe(collection)
+    for _ in range(rounds):
+        for name in ("plain", "captured"):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"truncate write_{name}")
+                connection.execute("checkpoint")
+                started = time.perf_counter()
+                connection.execute(
+                    f"insert into write_{name} select i, 'title ' || md5(i::text), repeat(md5(i::text) || ' ', 5) "
+                    f"from generate_series(1, {rows}) i"
+                )
+                bulk[name].append(time.perf_counter() - started)
+                statement = f"update write_{name} set title = 'other' where id = %s"
+                for key in range(1, 201):
+                    connection.execute(statement, (key,), prepare=True)
+                started = time.perf_counter()
+                for key in range(1001, 3001):
+                    connection.execute(statement, (key,), prepare=True)
+                single[name].append((time.perf_counter() - started) / 2000)
+    extra = statistics.median(c / p for c, p in zip(bulk["captured"], bulk["plain"], strict=True)) - 1
+    milliseconds = 1000 * (statistics.median(single["captured"]) - statistics.median(single["plain"]))
+    return {
+        "what": f"bulk insert of {rows}", "extra": extra, "plain_s": statistics.median(bulk["plain"]),
+        "captured_s": statistics.median(bulk["captured"]), "single_write_extra_ms": milliseconds,
+        "single_plain_ms": 1000 * statistics.median(single["plain"]),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--share", type=float, nargs="+", default=[0.0, 0.001, 0.01])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only-writing", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="va-bench-") as folder:
+        home = Path(folder) / "home"
+        os.environ["VECTOR_ASSETS_HOME"] = str(home)
+        workspace = open_workspace()
+        try:
+            found: list[dict[str, object]] = [writing(workspace, 100_000, max(arguments.rounds, 7))]
+            print(json.dumps(found[0]), flush=True)
+            for rows in [] if arguments.only_writing else arguments.rows:
+                found += measure(workspace, rows, arguments.share, arguments.rounds)
+        finally:
+            remove_postgres(home)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
