@@ -66,13 +66,23 @@ class CollectionClient:
         return self._engine.search(question, k=k, method=method)
 
     def materialize(
-        self, *, stages: tuple[str, ...] | None = None, refresh: bool = False, listener: Listener | None = None
+        self,
+        *,
+        stages: tuple[str, ...] | None = None,
+        refresh: bool = False,
+        sweep: bool = False,
+        listener: Listener | None = None,
     ) -> Launched:
-        """Run stages (all of them by default) in this process, as a recorded Dagster run."""
+        """Run stages (all of them by default) in this process, as a recorded Dagster run.
+
+        ``refresh`` draws training sets anew; ``sweep`` compares every row with its vector, not only known changes.
+        """
         from vector_assets.assets.keys import STAGES
         from vector_assets.assets.launch import launch
 
-        return launch(self.workspace, self.spec, stages=stages or STAGES, refresh=refresh, listener=listener)
+        return launch(
+            self.workspace, self.spec, stages=stages or STAGES, refresh=refresh, sweep=sweep, listener=listener
+        )
 
     def status(self) -> Status:
         """Say where the collection stands."""

@@ -91,7 +91,12 @@ def test_the_retraining_schedule_draws_the_training_set_anew(defs: dg.Definition
 def test_the_maintenance_schedule_measures_again(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     job = repository.get_job("papers_maintenance")
-    assert job.run_config == {"ops": {"candidate__papers": {"config": {"maintenance": True}}}}
+    assert job.run_config == {
+        "ops": {
+            "embeddings__papers": {"config": {"sweep": True}},
+            "candidate__papers": {"config": {"maintenance": True}},
+        }
+    }
     assert {key.path[0] for key in job.asset_layer.selected_asset_keys} == {"candidate", "index", "map"}
     assert dg.validate_run_config(job, job.run_config)
 

@@ -14,6 +14,13 @@ from vector_assets.stores.collection import CollectionStore
 CODE_VERSION = "1"
 
 
+class EmbeddingsConfig(dg.Config):
+    """What a run of the embeddings does beside following known changes."""
+
+    sweep: bool = False
+    """Compare every row with its vector, in both directions, not only rows that are known to have changed."""
+
+
 def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
     """Return the asset that syncs live and the generation on its way."""
 
@@ -31,7 +38,9 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
             "Only rows whose inputs changed are encoded; what left the source leaves with the same run."
         ),
     )
-    def embeddings(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def embeddings(
+        context: dg.AssetExecutionContext, config: EmbeddingsConfig, workspace: WorkspaceResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         stores = workspace.open()
         store = CollectionStore(stores, collection)
         run = run_embeddings(
@@ -41,6 +50,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
             store.encoders,
             run_id=context.run.run_id,
             progress=StageProgress(context),
+            whole=config.sweep,
         )
         report = run.latest
         newest = run.coming or run.live

@@ -62,9 +62,13 @@ def launch(
     *,
     stages: Sequence[str] = STAGES,
     refresh: bool = False,
+    sweep: bool = False,
     listener: Listener | None = None,
 ) -> Launched:
-    """Materialize stages of a collection by a recorded run."""
+    """Materialize stages of a collection by a recorded run.
+
+    ``refresh`` draws training sets anew; ``sweep`` compares every row with its vector.
+    """
     instance = get_instance(workspace)
     keys = [key for stage in stages for key in stage_keys(collection, stage)]
     if not keys:
@@ -80,7 +84,7 @@ def launch(
     )
     run = instance.create_run_for_job(
         job_def=job.get_subset(asset_selection=set(keys)),
-        run_config=_config(collection, keys, refresh=refresh),
+        run_config=_config(collection, keys, refresh=refresh, sweep=sweep),
         tags={
             "vector_assets/collection": collection.name,
             "vector_assets/launched_by": "cli",
@@ -95,10 +99,14 @@ def launch(
         return _collect(run.run_id, execute_run_iterator(recon, run, instance), listener or _nobody)
 
 
-def _config(collection: Collection, keys: Sequence[dg.AssetKey], *, refresh: bool) -> dict[str, Any]:
+def _config(collection: Collection, keys: Sequence[dg.AssetKey], *, refresh: bool, sweep: bool) -> dict[str, Any]:
     drawn = [key for key in stage_keys(collection, "training_set") if key in keys] if refresh else []
+    swept = [key for key in stage_keys(collection, "embeddings") if key in keys] if sweep else []
     return {
-        "ops": {op_name(key): {"config": {"refresh": True}} for key in drawn},
+        "ops": {
+            **{op_name(key): {"config": {"refresh": True}} for key in drawn},
+            **{op_name(key): {"config": {"sweep": True}} for key in swept},
+        },
         # The command line shows progress of its own; everything is in the recorded run.
         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
     }

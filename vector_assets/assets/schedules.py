@@ -5,6 +5,7 @@ import dagster as dg
 from vector_assets.assets.keys import STAGES, key, op_name, stage_keys
 from vector_assets.spec import Collection
 
+_MAINTAINED = ("embeddings", "candidate", "index", "map")
 _RETRAINED = STAGES[: STAGES.index("index") + 1]
 
 
@@ -44,11 +45,16 @@ def _retrain(collection: Collection) -> list[dg.ScheduleDefinition]:
 def _maintain(collection: Collection) -> dg.ScheduleDefinition:
     job = dg.define_asset_job(
         f"{collection.name}_maintenance",
-        selection=dg.AssetSelection.assets(*(key(stage, collection) for stage in ("candidate", "index", "map"))),
-        config={"ops": {op_name(key("candidate", collection)): {"config": {"maintenance": True}}}},
+        selection=dg.AssetSelection.assets(*(key(stage, collection) for stage in _MAINTAINED)),
+        config={
+            "ops": {
+                op_name(key("embeddings", collection)): {"config": {"sweep": True}},
+                op_name(key("candidate", collection)): {"config": {"maintenance": True}},
+            }
+        },
         description=(
-            "Remove dead tuples, measure recall and integrity again, drop what is beyond the kept "
-            "generations, redraw the map."
+            "Compare every row with its vector, remove dead tuples, measure recall and integrity again, "
+            "drop what is beyond the kept generations, redraw the map."
         ),
     )
     return dg.ScheduleDefinition(
@@ -58,5 +64,5 @@ def _maintain(collection: Collection) -> dg.ScheduleDefinition:
         default_status=(
             dg.DefaultScheduleStatus.RUNNING if collection.automation.on_change else dg.DefaultScheduleStatus.STOPPED
         ),
-        description=f"Daily care for {collection.name}: vacuum, recall, checks, map.",
+        description=f"Daily care for {collection.name}: sweep, vacuum, recall, checks, map.",
     )
