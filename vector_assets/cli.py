@@ -306,9 +306,11 @@ def doctor(
         _print_json([dataclasses.asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            out.print(f"{'ok' if finding.ok else 'NOT OK':>6}  {finding.name}: {finding.said}", markup=False)
+            out.print(
+                f"{'ok' if finding.ok else 'NOT OK':>6}  {finding.name}: {finding.said}", markup=False, soft_wrap=True
+            )
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(max(finding.exit_code for finding in findings))
 
 
 if __name__ == "__main__":
