@@ -6,7 +6,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import WRONG, materialize, measure, search, states
 
-from vector_assets.errors import IntegrityError
+from vector_assets.errors import IntegrityError, NotFound
 from vector_assets.index.swap import promote, settle
 from vector_assets.stores.workspace import Workspace
 
@@ -119,6 +119,34 @@ def test_the_last_generations_are_kept(store: FakeStore, declare: Declare, execu
     tables = {str(row[0]) for row in rows}
     assert tables == {f"{name}_g3", f"{name}_g3_rows", f"{name}_g4", f"{name}_g4_rows"}
     assert store.workspace.generations.rollback_target(name).number == 3
+    when = "select retired_at < dropped_at from ops.generations where collection = %s and generation = 1"
+    assert execute(when, (name,)) == [(True,)], "when it was retired stays known"
+
+
+def test_a_build_in_progress_outlives_a_newer_one_that_failed(store: FakeStore) -> None:
+    materialize(store)
+    store.use(KeywordEncoder(seed="slow"))
+    store.embed()
+    slow = store.all()[0]
+    store.use(KeywordEncoder(seed="broken"))
+    store.workspace.generations.create(store.collection, store.layout(), store.relation, run_id=None)
+    store.workspace.generations.fail(store.all()[0])
+    assert store.drop_retired() == ()
+    assert states(store) == {3: "failed", slow.number: "building", 1: "live"}
+    store.workspace.generations.create(store.collection, store.layout(), store.relation, run_id=None)
+    assert store.drop_retired() == (2,), "one that is overtaken goes"
+    assert states(store) == {4: "building", 3: "failed", 2: "retired", 1: "live"}
+
+
+def test_nothing_that_was_dropped_can_be_rolled_back_to(store: FakeStore, name: str) -> None:
+    store.questions_asked = []
+    materialize(store)
+    store.use(KeywordEncoder(seed="other"))
+    materialize(store)
+    promote(store, store.catch_up, because="test")
+    assert store.workspace.generations.drop_retired(name, keep=0) == (1,)
+    with pytest.raises(NotFound, match="no retired generation"):
+        store.workspace.generations.rollback_target(name)
 
 
 def test_a_failed_build_leaves_live_and_cleans_up(store: FakeStore, execute: Execute, name: str) -> None:

@@ -7,11 +7,12 @@ import time
 
 import psycopg
 import pytest
-from fakes import Execute, FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import WRONG, materialize, measure, search, states
 
 from vector_assets.errors import CoverageError, IntegrityError, NotFound
 from vector_assets.index.swap import promote, roll_back, settle
+from vector_assets.stores.workspace import Workspace
 
 
 def test_without_questions_a_person_promotes(store: FakeStore) -> None:
@@ -150,3 +151,85 @@ def test_a_table_that_is_written_to_all_the_time_still_goes_live(store: FakeStor
     assert not failed
     assert measured.sound, [check.summary for check in measured.checks]
     assert swapped.action == "promoted"
+
+
+def test_an_older_candidate_does_not_overtake_live(store: FakeStore) -> None:
+    """It was to be promoted, but a newer one went live first, and the process ended before the older was dropped."""
+    store.use(KeywordEncoder(order=WRONG))
+    materialize(store)
+    store.use(KeywordEncoder(seed="good"))
+    store.embed()
+    assert measure(store).decision.decision == "promote"
+    store.use(KeywordEncoder(seed="newer"))
+    store.embed()
+    store.swap(store.all()[0], because="another process")
+    assert states(store) == {3: "live", 2: "candidate", 1: "retired"}
+    swapped = settle(store, store.catch_up)
+    assert (swapped.action, swapped.live.number) == ("kept", 3)
+    assert states(store) == {3: "live", 2: "candidate", 1: "retired"}
+
+
+@pytest.mark.parametrize("way", ["promote", "roll back"])
+def test_one_swap_at_a_time(store: FakeStore, execute: Execute, way: str) -> None:
+    store.questions_asked = []
+    materialize(store)
+    store.use(KeywordEncoder(seed="other"))
+    materialize(store)
+    if way == "roll back":
+        promote(store, store.catch_up, because="test")
+
+    def swap() -> None:
+        if way == "promote":
+            promote(store, store.catch_up, because="test")
+        else:
+            target = store.workspace.generations.rollback_target(store.collection.name)
+            roll_back(store, target, None, because="test")
+
+    before = states(store)
+    thread = threading.Thread(target=swap)
+    with store.lock():
+        thread.start()
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while thread.is_alive() and execute(waiting) == [(0,)]:
+            time.sleep(0.01)
+        assert thread.is_alive() and states(store) == before, "it waits for the other swap"
+    thread.join(30)
+    assert states(store) != before
+
+
+def test_rollback_goes_to_what_was_live_last_not_to_the_newest(store: FakeStore) -> None:
+    store.questions_asked = []
+    generations = store.workspace.generations
+    for seed in ("1", "2", "3"):
+        store.use(KeywordEncoder(seed=seed))
+        materialize(store)
+        if seed != "1":
+            promote(store, store.catch_up, because="test")
+    roll_back(store, generations.rollback_target(store.collection.name), None, because="3 was bad")
+    store.use(KeywordEncoder(seed="4"))
+    materialize(store)
+    promote(store, store.catch_up, because="test")
+    assert states(store) == {4: "live", 3: "retired", 2: "retired", 1: "retired"}
+    assert generations.rollback_target(store.collection.name).number == 2
+
+
+def test_a_swap_leaves_other_collections_alone(
+    store: FakeStore, workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    materialize(store)
+    execute(f"create table {name}_b as table {name}; alter table {name}_b add primary key (id)")
+    other = FakeStore(
+        workspace,
+        declare(name=f"{name}_b", source={"kind": "postgres", "table": f"{name}_b"}),
+        KeywordEncoder(seed="b"),
+    )
+    materialize(other)
+    assert states(store) == states(other) == {1: "live"}
+    live = "select name, live_generation from ops.collections where name like %s order by 1"
+    assert execute(live, (f"{name}%",)) == [(name, 1), (f"{name}_b", 1)]
+    store.questions_asked = []
+    store.use(KeywordEncoder(seed="other"))
+    materialize(store)
+    promote(store, store.catch_up, because="test")
+    assert (states(store), states(other)) == ({2: "live", 1: "retired"}, {1: "live"})
+    assert execute(live, (f"{name}%",)) == [(name, 2), (f"{name}_b", 1)]

@@ -7,11 +7,11 @@ import time
 
 import psycopg
 import pytest
-from fakes import Execute, FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import materialize, search
 
 from vector_assets.errors import NotLive
-from vector_assets.index.swap import promote
+from vector_assets.index.swap import promote, settle
 from vector_assets.search.engine import SearchEngine
 
 
@@ -33,6 +33,7 @@ def test_the_search_function_refuses_a_checkpoint_that_is_not_live(
     assert f"checkpoint {old.digest} is not live for collection {name}; live is generation 2" in str(caught.value)
     assert len(execute(call, (query, new.digest))) == 3
     assert len(execute(call, (query, None))) == 3
+    assert len(execute(call, (query, store.live().checkpoint_set))) == 3, "the set of all parts names it as well"
     with pytest.raises(psycopg.errors.DataException, match=f"a query for {name} has 5 dimensions, found 3"):
         execute(call, ("[1,0,0]", None))
     assert execute(f"select distinct generation, stale from search.{name}_rows") == [(2, False)]
@@ -102,3 +103,23 @@ def test_a_reader_survives_the_end_of_its_connection(store: FakeStore, execute: 
 def test_a_search_before_anything_is_live_says_so(store: FakeStore) -> None:
     with pytest.raises(NotLive, match="has no live generation; run vector-assets materialize"):
         search(store, "cat")
+
+
+def test_the_view_shows_rows_that_have_no_vector_yet(store: FakeStore, execute: Execute, name: str) -> None:
+    materialize(store)
+    execute(f"insert into {name} (id, title) values (900, 'cat')")
+    execute(f"update {name} set title = 'changed' where id = 1")
+    execute(f"update {name} set price = 7 where id = 2")
+    shown = (
+        f"select id, stale, embedded_at is null, generation from search.{name}_rows where id in (1, 2, 900) order by 1"
+    )
+    assert execute(shown) == [(1, True, False, 1), (2, False, False, 1), (900, True, True, 1)]
+
+
+def test_the_view_follows_the_declared_fields(store: FakeStore, declare: Declare, execute: Execute, name: str) -> None:
+    materialize(store)
+    fields = {"title": "text", "body": "text", "topic": "category", "note": "text"}
+    store.collection = declare(fields=fields)
+    again = FakeStore(store.workspace, store.collection, store.chosen["text"])
+    settle(again, again.catch_up)
+    assert execute(f"select id, note from search.{name}_rows where id = 1") == [(1, "n")]
