@@ -127,8 +127,16 @@ def test_the_digest_is_of_the_pairs_and_not_of_their_order() -> None:
     assert pairs_from_rows(shuffled, _training()) == first
     changed = [PairRow(rows[0].key, rows[0].query + " more", rows[0].document, rows[0].group), *rows[1:]]
     assert pairs_from_rows(changed, _training()).digest != first.digest
-    turned = _training(split=Split(by="g", validation=["t"], test=["v"]))
-    assert pairs_from_rows(rows, turned).digest != first.digest, "the same pairs, split in another way"
+
+
+def test_the_digest_is_of_the_splits_as_well() -> None:
+    rows = [*_rows("a", 3), *_rows("v", 3), *_rows("w", 3), *_rows("x", 3)]
+    first, second = (
+        pairs_from_rows(rows, _training(split=Split(by="g", validation=["v", *more], test=["x", *others])))
+        for more, others in ((["w"], []), ([], ["w"]))
+    )
+    assert [pair.key for pair in first.pairs] == [pair.key for pair in second.pairs]
+    assert first.digest != second.digest
 
 
 def test_shares_split_whole_groups_stably() -> None:
