@@ -61,6 +61,8 @@ def test_rollback_takes_the_last_one_back_for_good(store: FakeStore, execute: Ex
     back = roll_back(store, target, store.catch_up, because="people complained")
     assert (back.action, back.live.number, back.before) == ("rolled back", 1, 2)
     assert store.check_coverage(store.live()).numbers["pending"] == 0, "it is brought up to date"
+    retired = "select generation from ops.generations where collection = %s and retired_at is not null"
+    assert execute(retired, (name,)) == [(2,)], "what is live again is not said to be retired"
     good.encoded.clear()
     for _ in range(2):
         measured, swapped = materialize(store)
