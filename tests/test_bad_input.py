@@ -1,99 +1,21 @@
 """Bad input is one line, exit code 2, no traceback, and leaves nothing half-written behind.
 
-What a reader, the declaration or an encoder says of its own input is tested beside them (tests/source, tests/spec,
-tests/encoder, tests/runtime, tests/stores); here it goes through the command line, as people meet it.
+What a part says of its own input is tested beside it, a server without pgvector or too old in
+tests/stores/test_real_servers.py; here it goes through the command line, as people meet it.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shutil
+import socket
 from pathlib import Path
 
 import psycopg
 import pytest
+from command_line import DECLARATION, GOOD, Project, refused
 from fakes import Execute
 
-from vector_assets.assets import resources
-from vector_assets.cli import main
 from vector_assets.stores.workspace import Workspace
-
-DECLARATION = """type: vector_assets.CollectionComponent
-attributes:
-  name: {name}
-  source: {{kind: file, path: rows.jsonl}}
-  fields: {{text: text}}
-  spaces:
-    text: {{fields: [text], encoder: {model}}}
-"""
-GOOD = '{"id": "a", "text": "b1"}\n{"id": "b", "text": "b2"}\n'
-
-
-@dataclass
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@dataclass
-class Project:
-    """A project on disk, and the command line on it in a process of its own."""
-
-    root: Path
-    name: str
-    home: Path
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "defs" / self.name
-
-    def write(self, declaration: str = DECLARATION, *, rows: str | None = GOOD, model: str = "minilm") -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "defs.yaml").write_text(declaration.format(name=self.name, model=model))
-        if rows is not None:
-            (self.folder / "rows.jsonl").write_text(rows)
-
-    capsys: pytest.CaptureFixture[str]
-
-    def command(self, *arguments: str, **environment: str) -> Done:
-        """Run the command line in this process, which saves its imports; the environment is as before afterwards."""
-        before, argv = dict(os.environ), sys.argv
-        self.capsys.readouterr()
-        resources._workspace.cache_clear()
-        try:
-            os.environ.clear()
-            os.environ.update(self.environment(environment))
-            sys.argv = ["vector-assets", *self.arguments(arguments)]
-            with pytest.raises(SystemExit) as stopped:
-                main()
-        finally:
-            sys.argv = argv
-            os.environ.clear()
-            os.environ.update(before)
-            resources._workspace.cache_clear()
-        said = self.capsys.readouterr()
-        return Done(int(stopped.value.code or 0), said.out, said.err)
-
-    def process(self, *arguments: str, **environment: str) -> Done:
-        """Run the command line as people do."""
-        done = subprocess.run(
-            [sys.executable, "-m", "vector_assets.cli", *self.arguments(arguments)],
-            env=self.environment(environment), capture_output=True, text=True, check=False, cwd=self.root,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def arguments(self, given: Sequence[str]) -> list[str]:
-        return [*given, "--project", str(self.root)]
-
-    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("VECTOR_ASSETS_", "DAGSTER_"))}
-        return {**clean, "VECTOR_ASSETS_HOME": str(self.home), **more}
 
 
 @pytest.fixture
@@ -101,18 +23,6 @@ def project(
     workspace: Workspace, session_home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> Project:
     return Project(tmp_path, name, session_home, capsys)
-
-
-def refused(done: Done, *words: str) -> str:
-    """The one line; everything that a person needs is in it."""
-    said = done.stderr.strip()
-    assert done.returncode == 2, (done.returncode, done.stdout, said)
-    assert "Traceback" not in said + done.stdout
-    last = said.splitlines()[-1]
-    assert last.startswith("error: "), said
-    for word in words:
-        assert word in last, (word, last)
-    return last
 
 
 @pytest.mark.parametrize(
@@ -173,6 +83,86 @@ def test_a_missing_table(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (None, "no such file"),
+        (GOOD + '{"text": "y"}\n', "the row has no id"),
+        (GOOD + '{"id": "a", "text": "y"}\n', "stands twice"),
+    ],
+)
+def test_what_was_read_before_stays_whole(project: Project, execute: Execute, rows: str | None, words: str) -> None:
+    project.write()
+    assert project.command("materialize", project.name, "--stage", "raw").returncode == 0
+    state = f"select id, text, xmin::text from raw.{project.name} order by id"
+    before = execute(state)
+    assert len(before) == 2
+    if rows is None:
+        (project.folder / "rows.jsonl").unlink()
+    else:
+        (project.folder / "rows.jsonl").write_text(rows.replace("b1", "other"))
+    refused(project.command("materialize", project.name, "--stage", "raw"), words)
+    assert execute(state) == before, "not one row of the reading that failed"
+
+
+def test_a_file_that_is_no_declaration(project: Project) -> None:
+    project.write("a: [b\n")
+    refused(project.command("check"), "defs.yaml:2", "not YAML")
+    refused(project.command("status"), "defs.yaml:2", "not YAML")
+    project.write("")
+    refused(project.command("check"), "defs.yaml:1", "is empty", "attributes:")
+
+
+def test_a_declaration_is_not_made_from_what_is_not_there(project: Project) -> None:
+    project.write()
+    nothing = project.root / "none.jsonl"
+    refused(project.command("new", "fresh", "--from", str(nothing)), str(nothing), "no such file")
+    refused(project.command("new", "fresh", "--from", "table:none_here"), "public.none_here does not exist")
+    refused(project.command("new", "fresh", "--from", str(project.folder)), "is a folder", "glob")
+    assert not (project.root / "defs" / "fresh").exists()
+    before, rows = (project.folder / "defs.yaml").read_text(), str(project.folder / "rows.jsonl")
+    refused(project.command("new", project.name, "--from", rows), "defs.yaml exists")
+    refused(project.command("new", "Bad Name", "--from", rows), "'Bad Name'", "small letter")
+    assert (project.folder / "defs.yaml").read_text() == before
+
+
+def test_a_project_that_is_not_there(project: Project) -> None:
+    project.root = project.root / "none"
+    for command in (("status",), ("check",), ("materialize", "x")):
+        refused(project.command(*command), f"{project.root} is no folder", "vector-assets init")
+    assert not project.root.exists()
+
+
+def test_a_port_in_use_or_none(project: Project) -> None:
+    project.write()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused(project.command("up", "--port", port), f"port {port} in use", "choose another with --port")
+        refused(project.command("up", "--mlflow-port", port), f"port {port} in use", "--mlflow-port")
+    refused(project.command("up", "--port", "4000", "--mlflow-port", "4000"), "both 4000", "choose two")
+    refused(project.command("up", "--port", "99999"), "99999", "1 to 65535")
+    refused(project.command("up", "--host", "0.0.0.0"), "VECTOR_ASSETS_TOKEN")
+
+
+def test_a_question_or_method_that_makes_no_sense(project: Project) -> None:
+    project.write()
+    for command in (("search", project.name, "q"), ("evaluate", project.name)):
+        refused(project.command(*command, "--method", "fuzzy"), "--method fuzzy", "vector or exact")
+    refused(project.command("search", project.name, " "), "the question is empty")
+    refused(project.command("search", project.name, "q", "-k", "0"), "-k", "1<=x<=1000")
+    refused(project.command("evaluate", project.name, "--queries", "q.jsonl"), "--queries and --qrels belong together")
+
+
+def test_there_is_nothing_to_promote_or_take_back(project: Project) -> None:
+    project.write()
+    refused(project.command("promote", project.name, "--because", "x"), "there is no candidate to promote")
+    refused(project.command("promote", project.name), "--because")
+    refused(project.command("rollback", project.name), "no retired generation")
+    refused(project.command("evaluate", project.name), "no live generation")
+
+
 def test_an_unknown_collection_stage_or_command(project: Project) -> None:
     project.write()
     refused(project.command("materialize", project.name + "x"), f"no collection '{project.name}x'", project.name)
@@ -214,8 +204,6 @@ def test_postgres_that_cannot_be_reached(project: Project) -> None:
 def test_a_model_folder_that_cannot_be_used(
     project: Project, execute: Execute, tiny_model: Path, spoil: str, words: tuple[str, ...]
 ) -> None:
-    import shutil
-
     model = project.root / "model"
     if spoil != "absent":
         shutil.copytree(tiny_model, model)
@@ -238,6 +226,8 @@ def test_a_home_that_cannot_be_made(project: Project) -> None:
     blocked.write_text("not a folder")
     done = project.command("status", VECTOR_ASSETS_HOME=str(blocked / "home"))
     refused(done, str(blocked), "VECTOR_ASSETS_HOME")
+    done = project.command("status", VECTOR_ASSETS_ARTIFACTS=str(blocked / "artifacts"))
+    refused(done, str(blocked), "name another with VECTOR_ASSETS_ARTIFACTS")
 
 
 def test_a_database_of_somebody_else_is_left_alone(project: Project, workspace: Workspace) -> None:

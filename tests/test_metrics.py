@@ -96,6 +96,8 @@ def test_bootstrap_tells_a_real_gain_from_none() -> None:
     better = paired_bootstrap(old, old + 0.1 + generator.normal(0, 0.2, 400), metric="mrr@10")
     assert better.low > 0 and better.p < 0.001 and better.queries == 400
     assert better.difference == pytest.approx(better.new - better.old, abs=1e-12)
+    worse = paired_bootstrap(old, old - 0.1 + generator.normal(0, 0.2, 400), metric="mrr@10")
+    assert worse.high < 0 and worse.p < 0.001
     noise = paired_bootstrap(old, old + generator.permutation(np.repeat([0.1, -0.1], 200)), metric="mrr@10")
     assert noise.low < 0 < noise.high and noise.p > 0.5
 

@@ -133,6 +133,20 @@ def test_more_hits_than_the_width_are_found(
         assert len(best & {int(hit.id) for hit in hits}) >= 0.8 * k
 
 
+def test_many_hits_are_asked_for_by_a_wider_search(
+    loaded: tuple[FakeStore, Generation, Vectors], workspace: Workspace
+) -> None:
+    """At k = 200, the mean recall is .998 over these questions; .978 where the search stays as narrow as it was."""
+    _, live, vectors = loaded
+    assert live.ef_search is not None and live.ef_search < 200
+    reader = workspace.reader()
+    found = 0
+    for question in (vector_of(10**6 + number) for number in range(40)):
+        best = set((np.argsort(-(vectors @ question))[:200] + 1).tolist())
+        found += len(best & {int(hit.id) for hit in reader.search(live, question, k=200, exact=False)})
+    assert found / 8000 >= 0.99
+
+
 def test_settings_do_not_leak_out_of_the_function(
     loaded: tuple[FakeStore, Generation, Vectors], workspace: Workspace
 ) -> None:

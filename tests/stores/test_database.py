@@ -209,9 +209,24 @@ def test_the_reader_searches_but_reads_no_table(
             run(reader, f"select 1 from {table}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run(reader, f"drop function search.{name}(vector, integer, text, boolean)")
-    execute(f"create role {name}_other login")
+    execute(f"create role {name}_other login; grant usage on schema search to {name}_other")
     try:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             run(reader.user(f"{name}_other"), f"select * from search.{name}('[1,0,0,0,0]', 3)")
     finally:
-        execute(sql.SQL("drop role {}").format(sql.Identifier(f"{name}_other")))
+        other = sql.Identifier(f"{name}_other")
+        execute(sql.SQL("drop owned by {}; drop role {}").format(other, other))
+
+
+def test_a_role_that_may_not_create_schemas_is_told_so(fresh_database: DatabaseUrl) -> None:
+    role = f"{fresh_database.url.database}_plain"
+    run(fresh_database, f"create role {role} login; create extension vector")
+    try:
+        with pytest.raises(DatabaseError, match=f"{role} may not .*permission denied.*grant create on database"):
+            prepare(fresh_database.user(role))
+        assert schemas(fresh_database) == set()
+        prepare(fresh_database)
+        with pytest.raises(DatabaseError, match=f"{role} may not .*permission denied for schema ops"):
+            prepare(fresh_database.user(role))
+    finally:
+        run(fresh_database, f"drop role {role}")

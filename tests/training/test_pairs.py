@@ -40,10 +40,11 @@ def test_unusable_rows_are_left_out_and_counted() -> None:
         *_rows("a", 4), *_rows("v", 2), *_rows("t", 2),
         PairRow("1", " ", "x y z", "a"), PairRow("2", "one", "x y z", "a"), PairRow("3", "two words", "\n", "a"),
         PairRow("4", "a asks  number0", "a answers a0\nina0 full0", "a"),
+        PairRow("~", "a  asks number1", "a answers a1\nina1 full1", "a"),
     ]  # fmt: skip
     found = pairs_from_rows(rows, _training())
     assert _plain(found) == {
-        "rows": 12, "empty_query": 1, "short_query": 1, "empty_document": 1, "duplicate": 1,
+        "rows": 13, "empty_query": 1, "short_query": 1, "empty_document": 1, "duplicate": 2,
         "train": 4, "validation": 2, "test": 2,
     }  # fmt: skip
     assert {pair.key for pair in found.split("validation")} == {'["v0"]', '["v1"]'}
@@ -81,6 +82,15 @@ def test_near_duplicates_leave_train_by_query_or_document_and_validation_by_test
     assert {pair.key for pair in found.pairs} >= {"t9"} and not {"v9", "a8", "a9"} & {pair.key for pair in found.pairs}
 
 
+@pytest.mark.parametrize("held_out", ["v", "t"])
+def test_a_near_duplicate_of_either_held_out_split_leaves_train(held_out: str) -> None:
+    twin = PairRow("twin", "what was asked by both", "an answer of its own", held_out)
+    rows = [*_rows("a", 3), *_rows("v", 3), *_rows("t", 3), twin]
+    found = pairs_from_rows([*rows, PairRow("a9", twin.query, "entirely other words here", "a")], _training())
+    assert found.report["near_duplicate_train"] == 1
+    assert {pair.key for pair in found.pairs if pair.query == twin.query} == {"twin"}
+
+
 def test_cosine_of_three_grams_by_hand() -> None:
     assert three_grams("One two, three four") == ["one two three", "two three four"]
     assert three_grams("Two words") == ["two words"] and three_grams("!?") == ["!?"]
@@ -89,6 +99,15 @@ def test_cosine_of_three_grams_by_hand() -> None:
     assert resembling(["a b c d e"], ["a b c d"], cosine - 0.001).tolist() == [True]
     assert resembling(["a b c d e"], ["a b c d"], cosine + 0.001).tolist() == [False]
     assert resembling(["x", "y"], [], 0.5).tolist() == [False, False]
+    # a 3-gram that stands twice counts once: 1 / sqrt(2), not 1 / sqrt(5)
+    assert resembling(["x x x x y"], ["x x y"], 0.7).tolist() == [True]
+
+
+def test_every_block_of_texts_is_compared() -> None:
+    texts = [f"one{n} two{n} three{n}" for n in range(1100)]
+    assert [n for n, alike in enumerate(resembling(texts, [texts[0], texts[700], texts[1099]], 0.9)) if alike] == [
+        0, 700, 1099
+    ]  # fmt: skip
 
 
 def test_caps_draw_by_seed_and_keep_what_smaller_caps_kept() -> None:
@@ -110,6 +129,16 @@ def test_the_digest_is_of_the_pairs_and_not_of_their_order() -> None:
     assert pairs_from_rows(changed, _training()).digest != first.digest
 
 
+def test_the_digest_is_of_the_splits_as_well() -> None:
+    rows = [*_rows("a", 3), *_rows("v", 3), *_rows("w", 3), *_rows("x", 3)]
+    first, second = (
+        pairs_from_rows(rows, _training(split=Split(by="g", validation=["v", *more], test=["x", *others])))
+        for more, others in ((["w"], []), ([], ["w"]))
+    )
+    assert [pair.key for pair in first.pairs] == [pair.key for pair in second.pairs]
+    assert first.digest != second.digest
+
+
 def test_shares_split_whole_groups_stably() -> None:
     rows = [
         PairRow("", f"question {g} {n}", f"answer w{g} w{n} w{g * n}", f"group{g}")
@@ -123,6 +152,8 @@ def test_shares_split_whole_groups_stably() -> None:
     assert sizes["validation"] == pytest.approx(0.2, abs=0.1) and sizes["test"] == pytest.approx(0.1, abs=0.06)
     fewer = pairs_from_rows(rows[:300], training)
     assert all(where[pair.group] == pair.split for pair in fewer.pairs)  # new groups move no old one
+    other = pairs_from_rows(rows, _training(split=training.split, seed=1))
+    assert any(where[pair.group] != pair.split for pair in other.pairs), "another seed holds others out"
 
 
 def test_rows_without_a_group_are_their_own() -> None:

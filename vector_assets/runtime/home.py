@@ -24,8 +24,9 @@ def artifacts_root() -> str:
     named = os.environ.get("VECTOR_ASSETS_ARTIFACTS")
     if named and "://" in named:
         return named
-    folder = Path(named).expanduser().absolute() if named else home() / "artifacts"
-    return str(_made_private(folder))
+    if named:
+        return str(_made_private(Path(named).expanduser().absolute(), variable="VECTOR_ASSETS_ARTIFACTS"))
+    return str(_made_private(home() / "artifacts"))
 
 
 def bundled(name: str) -> Path:
@@ -49,13 +50,13 @@ def own_folder(folder: Path) -> Path:
     return folder
 
 
-def _made_private(folder: Path) -> Path:
+def _made_private(folder: Path, *, variable: str = "VECTOR_ASSETS_HOME") -> Path:
     """The folder, made with mode 0700 if absent; parents and existing folders keep their modes."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise RuntimeFault(
-            f"cannot make the folder {folder}: {error.strerror}; name another with VECTOR_ASSETS_HOME"
+            f"cannot make the folder {folder}: {error.strerror}; name another with {variable}"
         ) from error
     return folder

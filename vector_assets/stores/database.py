@@ -85,8 +85,8 @@ def open_connection(url: DatabaseUrl, *, options: str, autocommit: bool = False)
 def prepare(url: DatabaseUrl, prefix: str = "") -> Database:
     """Check the server, create what is missing, migrate, and return the database.
 
-    Raises DatabaseError when Postgres is older than 15, pgvector is missing or older than 0.8, or a schema of our
-    name was made by somebody else.
+    Raises DatabaseError when Postgres is older than 15, pgvector is missing or older than 0.8, a schema of our name
+    was made by somebody else, or the role may not make or use ours.
     """
     names = Names(prefix)
     if prefix and not re.fullmatch(r"[a-z][a-z0-9_]{0,19}", prefix):
@@ -97,16 +97,27 @@ def prepare(url: DatabaseUrl, prefix: str = "") -> Database:
         _check_server(connection, url)
         connection.execute("select pg_advisory_xact_lock(hashtextextended('vector_assets migrate', 0))")
         _ensure_extension(connection, url)
-        applied = _ensure_schemas(connection, names)
-        for path in sorted(bundled("sql").glob("[0-9][0-9][0-9]_*.sql")):
-            number = int(path.name[:3])
-            if number not in applied:
-                connection.execute(names.compose(path.read_text()))
-                connection.execute(
-                    names.compose("insert into {ops}.migrations (number, name) values (%s, %s)"), (number, path.name)
-                )
+        try:
+            _migrate(connection, names)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"role {connection.info.user} may not make or use our schemas in {url.shown}: "
+                f"{error.diag.message_primary}; connect as their owner, or as an administrator: "
+                f"grant create on database {connection.info.dbname} to {connection.info.user}"
+            ) from None
         _ensure_roles(connection, names)
     return Database(url, names)
+
+
+def _migrate(connection: Connection, names: Names) -> None:
+    applied = _ensure_schemas(connection, names)
+    for path in sorted(bundled("sql").glob("[0-9][0-9][0-9]_*.sql")):
+        number = int(path.name[:3])
+        if number not in applied:
+            connection.execute(names.compose(path.read_text()))
+            connection.execute(
+                names.compose("insert into {ops}.migrations (number, name) values (%s, %s)"), (number, path.name)
+            )
 
 
 def _check_server(connection: Connection, url: DatabaseUrl) -> None:

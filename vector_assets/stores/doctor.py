@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import VectorAssetsError
@@ -25,6 +25,7 @@ class Finding:
     name: str
     ok: bool
     said: str
+    exit_code: int = 0
 
 
 def examine() -> tuple[Finding, ...]:
@@ -40,14 +41,20 @@ def examine() -> tuple[Finding, ...]:
         ("tracking", lambda: f"MLflow at {_hidden(open_workspace().tracking.uri)}"),
         ("encoder", lambda: f"minilm at {resolve_encoder('minilm', folder=home())}"),
     )
-    return tuple(_look(name, look) for name, look in looks)
+    findings: list[Finding] = []
+    for name, look in looks:
+        finding = _look(name, look)
+        # What stands in the way of several is told once, where it belongs.
+        same = next((other.name for other in findings if not other.ok and other.said == finding.said), None)
+        findings.append(replace(finding, said=f"not looked at, see {same}") if same else finding)
+    return tuple(findings)
 
 
 def _look(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, ok=True, said=look())
     except VectorAssetsError as error:
-        return Finding(name, ok=False, said=str(error))
+        return Finding(name, ok=False, said=str(error), exit_code=error.exit_code)
 
 
 def _machine() -> str:

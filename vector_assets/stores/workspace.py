@@ -121,7 +121,7 @@ class Workspace:
         with locked(self.home / "mlflow.lock", timeout=120, purpose="making MLflow's tables"):
             if not marker.exists() or marker.read_text() != _mark(tracking.uri):
                 if not self.addresses.embedded and "MLFLOW_TRACKING_URI" not in os.environ:
-                    _ensure_schema(self.addresses.database, os.environ.get(PREFIX_VARIABLE, "") + MLFLOW)
+                    self._ensure_schema(MLFLOW)
                 tracking.initialise()
                 marker.write_text(_mark(tracking.uri))
         return tracking
@@ -129,7 +129,7 @@ class Workspace:
     def dagster_url(self) -> str:
         """Return the address of Dagster's storage; on a server of the user's, its schema is made."""
         if not self.addresses.embedded:
-            _ensure_schema(self.addresses.database, os.environ.get(PREFIX_VARIABLE, "") + DAGSTER)
+            self._ensure_schema(DAGSTER)
         return self.addresses.dagster.dagster
 
     def mlflow_link(self, run_id: str, experiment: str | None) -> str:
@@ -169,6 +169,13 @@ class Workspace:
             return Reader(self.addresses.database.user(READER), names, become=False)
         return Reader(self.addresses.database, names, become=True)
 
+    def _ensure_schema(self, name: str) -> None:
+        """Make a schema for another program's tables, on a server that we have found fit."""
+        _ = self.database
+        schema = sql.Identifier(os.environ.get(PREFIX_VARIABLE, "") + name)
+        with psycopg.connect(self.addresses.database.libpq, autocommit=True) as connection:
+            connection.execute(sql.SQL("create schema if not exists {}").format(schema))
+
 
 def open_workspace() -> Workspace:
     """Open the workspace that the environment names."""
@@ -192,8 +199,3 @@ def checked_encoder(checkpoint: Checkpoint) -> TextEncoder:
 
 def _mark(uri: str) -> str:
     return uri.split("@")[-1]
-
-
-def _ensure_schema(url: DatabaseUrl, name: str) -> None:
-    with psycopg.connect(url.libpq, autocommit=True) as connection:
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(name)))

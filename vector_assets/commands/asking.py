@@ -1,0 +1,81 @@
+"""Commands that ask: where collections stand, what is near a question, how good the answers are."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from vector_assets.commands.common import (
+    CollectionArgument,
+    JsonOption,
+    MethodOption,
+    ProjectOption,
+    checked_method,
+    open_client,
+    out,
+    print_json,
+)
+from vector_assets.errors import UserError
+
+
+def status(
+    collection: Annotated[
+        str | None, typer.Argument(help="One collection; all when left out.", show_default=False)
+    ] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where collections stand: rows, vectors, what is live, recall, decision."""
+    from vector_assets.show import show_status
+
+    client = open_client(project)
+    chosen = [client.collection(collection)] if collection else client.collections()
+    found = {each.spec.name: each.status() for each in chosen}
+    if as_json:
+        print_json({"collections": {name: dataclasses.asdict(each) for name, each in found.items()}})
+    else:
+        show_status(out, found)
+
+
+def search(
+    collection: CollectionArgument,
+    query: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 10,
+    method: MethodOption = "vector",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the rows nearest to a question, in the live generation."""
+    from vector_assets.show import hits_json, show_hits
+
+    chosen = checked_method(method)
+    if not query.strip():
+        raise UserError("the question is empty; expected some text")
+    hits = open_client(project).collection(collection).search(query, k=k, method=chosen)
+    if as_json:
+        print_json(hits_json(hits))
+    else:
+        show_hits(out, hits)
+
+
+def evaluate(
+    collection: CollectionArgument,
+    queries: Annotated[str | None, typer.Option(help="JSONL with _id and text.")] = None,
+    qrels: Annotated[str | None, typer.Option(help="TSV with query-id, corpus-id, score.")] = None,
+    method: MethodOption = "vector",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the live generation on judged queries: the given, the declared, or the held-out ones."""
+    chosen = checked_method(method)
+    if bool(queries) != bool(qrels):
+        raise UserError("--queries and --qrels belong together; give both or neither")
+    found = open_client(project).collection(collection).evaluate(method=chosen, queries=queries, qrels=qrels)
+    if as_json:
+        print_json({**found.scores, "queries": found.queries, "generation": found.generation})
+        return
+    for name, value in found.scores.items():
+        out.print(f"{name:>10}  {value:.4f}")
+    out.print(f"{found.queries} queries, generation {found.generation}, method {found.method}")

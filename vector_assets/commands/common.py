@@ -1,0 +1,67 @@
+"""What commands share: options, consoles, the project, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, cast
+
+import typer
+from rich.console import Console
+
+from vector_assets.errors import UserError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", help="Folder of the project; the bundled one when left out.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+CollectionArgument = Annotated[str, typer.Argument(help="Name of a collection.", show_default=False)]
+MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors.")]
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End with one line on standard error."""
+    err.print(f"error: {' '.join(message.split())}", style="red", soft_wrap=True, markup=False)
+    sys.exit(code)
+
+
+def name_project(project: Path | None) -> None:
+    """Make ``--project`` the project of everything that this process does."""
+    if project is not None:
+        os.environ["VECTOR_ASSETS_PROJECT"] = str(project.expanduser().absolute())
+
+
+def open_client(project: Path | None) -> Any:  # noqa: ANN401 - vector_assets.api is imported late: it takes a second
+    """Open the project."""
+    name_project(project)
+    from vector_assets.api import connect
+
+    return connect(project)
+
+
+def checked_method(method: str) -> Literal["vector", "exact"]:
+    """Return ``--method``, or raise UserError with those that there are."""
+    if method not in ("vector", "exact"):
+        raise UserError(f"--method {method}: expected vector or exact")
+    return cast(Literal["vector", "exact"], method)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object, for programs."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def exit_with(launched: Any) -> None:  # noqa: ANN401 - assets.launch.Launched, imported late
+    """End as a run ended; return when it did what was asked."""
+    if launched.failed_checks:
+        fail(f"run {launched.run_id}: {launched.failed_checks[0]}; what was live stays live", 1)
+    if not launched.success:
+        fail(
+            launched.error or f"run {launched.run_id} failed; see it in the Dagster UI", 2 if launched.user_fault else 1
+        )

@@ -1,0 +1,79 @@
+"""Commands that declare: make a project, write a declaration, check it, say what a run would cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vector_assets.commands.common import (
+    CollectionArgument,
+    JsonOption,
+    ProjectOption,
+    err,
+    name_project,
+    open_client,
+    out,
+    print_json,
+)
+
+
+def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.", show_default=False)]) -> None:
+    """Make a project: pyproject.toml, a package with Dagster's definitions, an empty defs folder."""
+    from vector_assets.spec.scaffold import init_project
+
+    project = init_project(folder)
+    out.print(f"made {project.root}")
+    out.print(f"next: vector-assets new NAME --from FILE --project {folder}")
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new collection.", show_default=False)],
+    source: Annotated[str, typer.Option("--from", help="A file, a glob, or table:schema.name in the database.")],
+    project: ProjectOption = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="The column that names a row.")] = None,
+) -> None:
+    """Write the declaration of a collection from what a file or table holds."""
+    from vector_assets.spec.project import find_project
+    from vector_assets.stores.declaring import write_declaration
+
+    name_project(project)
+    path = write_declaration(find_project(project), name, source, id_column=id_column)
+    out.print(f"wrote {path}")
+    out.print(f"look at it, then: vector-assets materialize {name}" + (f" --project {project}" if project else ""))
+
+
+def check(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Check every declaration: keys, types, references; all problems, not only the first."""
+    from vector_assets.spec.load import find_problems, read_declaration
+    from vector_assets.spec.project import find_project
+
+    found = find_project(project)
+    problems = [
+        str(problem) for file in found.declarations() for problem in find_problems(read_declaration(file), str(file))
+    ]
+    names = [] if problems else [collection.name for collection in found.collections()]
+    if as_json:
+        print_json({"collections": names, "problems": problems})
+    else:
+        for problem in problems:
+            err.print(f"error: {problem}", style="red", soft_wrap=True, markup=False)
+        if not problems:
+            out.print(f"{len(names)} collections are well declared: {', '.join(names)}")
+    if problems:
+        raise typer.Exit(2)
+
+
+def plan(collection: CollectionArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Say what the next run would encode, how long that takes here, and the space it needs."""
+    found = open_client(project).collection(collection).plan()
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
+    out.print(f"about {found.seconds:,.0f} s at {found.rows_per_second:,.0f} rows/s, measured on a sample")
+    out.print(f"about {found.table_bytes / 2**20:,.1f} MiB of table and {found.index_bytes / 2**20:,.1f} MiB of index")
+    if found.trains:
+        out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")

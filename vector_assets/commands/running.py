@@ -1,0 +1,65 @@
+"""Commands that change what is live: run the stages, promote, take back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vector_assets.commands.common import (
+    CollectionArgument,
+    JsonOption,
+    ProjectOption,
+    err,
+    exit_with,
+    open_client,
+    out,
+    print_json,
+)
+from vector_assets.errors import UserError
+
+
+def materialize(
+    collection: CollectionArgument,
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", help="Only these stages; repeat it. training_set draws anew.")
+    ] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the stages of a collection in this process; the run is recorded and opens in the Dagster UI."""
+    from vector_assets.assets.keys import STAGES
+
+    unknown = [name for name in stage or [] if name not in STAGES]
+    if unknown:
+        raise UserError(f"--stage {unknown[0]}: expected one of {', '.join(STAGES)}")
+    from vector_assets.show import launched_json, show_launched, shown_progress
+
+    client = open_client(project).collection(collection)
+    with shown_progress(err, quiet=as_json) as listener:
+        launched = client.materialize(
+            stages=tuple(stage) if stage else None, refresh="training_set" in (stage or []), listener=listener
+        )
+    if as_json:
+        print_json(launched_json(launched))
+    else:
+        show_launched(out, launched)
+    exit_with(launched)
+
+
+def promote(
+    collection: CollectionArgument,
+    because: Annotated[str, typer.Option("--because", help="Why; it is recorded.")],
+    project: ProjectOption = None,
+) -> None:
+    """Make the newest candidate live on your word. Integrity checks still block."""
+    swapped = open_client(project).collection(collection).promote(because=because)
+    out.print(f"generation {swapped.live.number} of {collection} is live (before: {swapped.before or 'none'})")
+
+
+def rollback(collection: CollectionArgument, project: ProjectOption = None) -> None:
+    """Make the generation that was live before live again; the one taken back is not promoted again by itself."""
+    swapped = open_client(project).collection(collection).rollback()
+    out.print(
+        f"generation {swapped.live.number} of {collection} is live again (taken back: {swapped.before or 'none'})"
+    )
