@@ -24,6 +24,9 @@ def materialize(
     stage: Annotated[
         list[str] | None, typer.Option("--stage", help="Only these stages; repeat it. training_set draws anew.")
     ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Compare every row with its vector, not only rows known to have changed.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +41,10 @@ def materialize(
     client = open_client(project).collection(collection)
     with shown_progress(err, quiet=as_json) as listener:
         launched = client.materialize(
-            stages=tuple(stage) if stage else None, refresh="training_set" in (stage or []), listener=listener
+            stages=tuple(stage) if stage else None,
+            refresh="training_set" in (stage or []),
+            sweep=sweep,
+            listener=listener,
         )
     if as_json:
         print_json(launched_json(launched))
