@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _COUNTS = (
     "encoded",
     "reused",
+    "chunks_encoded",
+    "chunks_reused",
     "unchanged",
     "removed",
     "failed",

@@ -116,6 +116,12 @@ def test_an_index_that_gives_up_is_finished_by_a_scan(store: FakeStore, workspac
     assert [row[0] for row in rows] == [one[0] for one in best_rows(ROWS, question)[:250]]
 
 
+@pytest.mark.parametrize(("k", "rows"), [("null", 301), ("2147483647", 301), ("0", 0)])
+def test_any_number_can_be_asked_for(store: FakeStore, execute: Execute, k: str, rows: int) -> None:
+    vector = "[" + ",".join(map(str, vector_of(7000))) + "]"
+    assert execute(f"select count(distinct id), count(*) from search.chunked('{vector}', {k})") == [(rows, rows)]
+
+
 def test_the_index_is_used_and_settings_do_not_leak(store: FakeStore, workspace: Workspace) -> None:
     vector = "[" + ",".join(map(str, vector_of(7000))) + "]"
     count = "select pg_stat_get_xact_numscans('embedding.chunked_g1_hnsw'::regclass)"

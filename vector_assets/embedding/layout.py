@@ -54,7 +54,7 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields), _rule(space)))
+        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields), chunk_rule(space)))
         offset += encoder.dims
     if offset > HALFVEC_DIMS:
         raise UserError(
@@ -70,6 +70,7 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
     return Layout(tuple(parts), offset, "vector" if offset <= VECTOR_DIMS else "halfvec", digest)
 
 
-def _rule(space: Space) -> ChunkRule | None:
+def chunk_rule(space: Space) -> ChunkRule | None:
+    """How a space cuts its texts, with what was left out filled in; None where it does not."""
     chunk = space.chunk
     return None if chunk.by == "none" else ChunkRule(chunk.by, chunk.limit, chunk.overlap)

@@ -20,17 +20,20 @@ _ROWS: LiteralString = (
     "return query select {names}, v.chunk_no, 1 - (v.vector <=> q::{kind}), {number}::integer "
     "from {vectors} v order by v.vector <=> q::{kind} limit k;"
 )
-_VARIABLES: LiteralString = "declare wanted integer := 4 * k; seen integer; found integer; places tid[]; "
+_VARIABLES: LiteralString = (
+    "declare wanted integer := least(4 * k::bigint, 2000000000); seen integer; reached integer; places tid[]; "
+)
 # A row is found by its best chunk. The index hands out chunks, nearest first, so the first k distinct rows among them
 # are the k best rows; ever more chunks are asked for until there are so many. An index that gives up before that
 # (hnsw.max_scan_tuples, or a crowd of dead entries) is finished by a scan of all chunks, which is what exact asks for.
 _CHUNKS: LiteralString = (
     "if k < 1 then return; end if; "
+    "if k is null then exact := true; end if; "
     "while not exact loop "
     "perform set_config('hnsw.ef_search', greatest({ef}, least(wanted, 1000))::text, true); "
-    "select count(*), count(distinct row({near})), array_agg(n.place) into seen, found, places from "
+    "select count(*), count(distinct row({near})), array_agg(n.place) into seen, reached, places from "
     "(select v.ctid as place, {names} from {vectors} v order by v.vector <=> q::{kind} limit wanted) n; "
-    "exit when found >= k; "
+    "exit when reached >= k; "
     "if seen < wanted then exact := true; else wanted := least(4 * wanted::bigint, 2000000000); end if; "
     "end loop; "
     "if exact then "
