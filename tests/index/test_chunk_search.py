@@ -166,14 +166,14 @@ def test_the_view_has_one_line_per_row(store: FakeStore, execute: Execute) -> No
 
 
 def test_a_long_row_is_one_candidate_however_many_blocks_it_spans() -> None:
-    """1,000 chunks of one row, all better than the others', in blocks of 10: the others are ranked all the same."""
+    """1,000 chunks of one row, all better than the others', in blocks of 3: the others are ranked all the same."""
     question = np.array([[1, 0]], np.float32)
     angles = {1: [0.1] * 1000, **{key: [0.5 + key / 100] for key in range(2, 60)}}
     chunks = [((key,), [np.cos(a), np.sin(a)]) for key, some in angles.items() for a in some]
 
     def blocks() -> Iterator[tuple[list[Key], Vectors]]:
-        for start in range(0, len(chunks), 10):
-            some = chunks[start : start + 10]
+        for start in range(0, len(chunks), 3):
+            some = chunks[start : start + 3]
             yield [key for key, _ in some], np.array([vector for _, vector in some], np.float32)
 
     found = exact_rankings(blocks(), question, [JudgedQuery("q", "", {})], k=40)
