@@ -54,6 +54,11 @@ def draft_groups(page: Iterable[PendingRow], generation: Generation) -> Iterator
         yield group
 
 
+def is_large(group: Sequence[Draft]) -> bool:
+    """Tell whether a group is one row with more vectors than are held at once otherwise."""
+    return len(group[0].spans) > CHUNKS_AT_ONCE
+
+
 def _draft(row: PendingRow, generation: Generation) -> Draft:
     try:
         texts = [row_text(values) for values in row.inputs]
@@ -159,9 +164,9 @@ class _Work:
 
     def scale(self) -> None:
         """Scale vectors to length 1, so that a row with fewer parts is not a shorter vector. Zero rows stay zero."""
-        norms = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("ij,ij->i", self.vectors, self.vectors))  # without a copy of all vectors
         norms[norms == 0] = 1
-        self.vectors /= norms
+        self.vectors /= norms[:, None]
 
     def row(self, draft: Draft) -> EmbeddedRow:
         """Return the outcome for one row."""

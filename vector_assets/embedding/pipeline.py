@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from vector_assets.embedding.drafts import Draft, draft_groups, encode_group
+from vector_assets.embedding.drafts import Draft, draft_groups, encode_group, is_large
 from vector_assets.embedding.encoding import Backoff, TextCoder
 from vector_assets.records import EmbeddedRow, EmbedReport, Encoder, Generation, PendingRow
 
@@ -78,11 +78,15 @@ def embed(
         while (page := coming.result()) is not None:
             coming = reader.submit(next, pages, None)
             for group in draft_groups(page, generation):
+                if written and is_large(group):  # one long document in memory is enough
+                    counts.stored += written.result()
+                    written = None
                 rows = encode_group(group, generation, coder)
                 if written:
                     counts.stored += written.result()
                 written = writer.submit(target.write, rows)
                 _count(counts, group, rows)
+                del group, rows
                 if progress:
                     progress(counts.seen, target.pending)
         if written:
