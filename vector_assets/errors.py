@@ -5,6 +5,7 @@
     │   ├── SpecError        a declaration (YAML or Python) is wrong
     │   ├── SourceError      rows cannot be read: file, table, id
     │   ├── EncoderError     a model folder cannot be loaded or trusted
+    │   ├── ProviderBusy     an encoder behind a network asks to wait, and went on doing so
     │   ├── DatabaseError    Postgres cannot be reached, is too old, or lacks pgvector or rights
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
     │   └── NotFound         a collection, generation or row that does not exist
@@ -43,6 +44,17 @@ class SourceError(UserError):
 
 class EncoderError(UserError):
     """A checkpoint cannot be loaded: files missing, weights not safetensors, an unknown name."""
+
+
+class ProviderBusy(UserError):
+    """An encoder's provider refuses work for now. ``retry_after`` is how long it asks to wait, in seconds.
+
+    Raised by the encoder; the embedding stage waits and tries the same texts again, and charges no row.
+    """
+
+    def __init__(self, retry_after: float | None = None, message: str = "the provider asks to wait") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DatabaseError(UserError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,14 +172,40 @@ RowState = Literal["done", "empty", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkRule:
+    """How a text is cut into chunks. Lengths are in characters."""
+
+    by: Literal["sentence", "paragraph"]
+    size: int  # no chunk is longer
+    overlap: int = 0  # said again at the start of the next chunk of the same paragraph, at most
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One space's share of the vector: where it stands, which checkpoint wrote it, which fields it read."""
+    """One space's share of the vector: where it stands, which checkpoint wrote it, which fields it read.
+
+    At most one part of a generation has a chunk rule: its texts are the chunks, and the others are repeated on each.
+    """
 
     space: str
     offset: int
     dims: int
     checkpoint: str
     fields: tuple[str, ...]
+    chunk: ChunkRule | None = None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, object]) -> Part:
+        """Read a part of a stored layout; those written before there were chunks have none."""
+        chunk = cast(Mapping[str, object] | None, stored.get("chunk"))
+        return cls(
+            space=str(stored["space"]),
+            offset=int(str(stored["offset"])),
+            dims=int(str(stored["dims"])),
+            checkpoint=str(stored["checkpoint"]),
+            fields=tuple(cast(list[str], stored["fields"])),
+            chunk=ChunkRule(**cast(dict[str, Any], dict(chunk))) if chunk else None,
+        )
 
     @property
     def place(self) -> slice:
@@ -207,6 +233,11 @@ class Generation:
     def table(self) -> str:
         """Name of the vectors' table in the embedding schema; the rows' table adds ``_rows``."""
         return f"{self.collection}_g{self.number}"
+
+    @property
+    def chunked(self) -> int | None:
+        """Which part is cut into chunks; None when every row has exactly one vector."""
+        return next((number for number, part in enumerate(self.parts) if part.chunk), None)
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -241,13 +272,23 @@ class PendingRow:
     places: tuple[slice | None, ...] = ()
     same: tuple[bool, ...] = ()
 
-    def kept(self, part: int, chunk: int = 0) -> NDArray[np.float32] | None:
-        """The part of an old vector, where it still says what the row says; None where it has to be encoded."""
-        place = self.places[part] if self.same and self.same[part] and len(self.old) > chunk else None
+    def kept(self, part: int) -> NDArray[np.float32] | None:
+        """A row-level part of the old vectors, where the row still says it; None where it has to be encoded."""
+        place = self.places[part] if self.same and self.same[part] and self.old else None
         if place is None:
             return None
-        values = self.old[chunk].vector[place]
+        values = self.old[0].vector[place]
         return values if np.any(values) else None
+
+    def kept_chunks(self, part: int) -> dict[bytes, OldChunk]:
+        """The old chunks that have a chunked part, by the digest of their text: wherever they stood, they still hold.
+
+        Empty where the old generation has no part of the same meaning.
+        """
+        place = self.places[part] if self.places else None
+        if place is None:
+            return {}
+        return {old.digest: old for old in self.old if np.any(old.vector[place])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +329,8 @@ class EmbedReport:
     truncated: int
     superseded: int  # encoded, but the row had moved on before the write
     seconds: float
+    chunks_encoded: int = 0  # chunks whose text was encoded; an unchunked row is one
+    chunks_reused: int = 0  # chunks that an old vector of the same text was taken over for
 
 
 # -- evaluation ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _COUNTS = (
     "encoded",
     "reused",
+    "chunks_encoded",
+    "chunks_reused",
     "unchanged",
     "removed",
     "failed",
@@ -159,12 +162,14 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
 
 
 def hits_json(hits: Hits) -> dict[str, object]:
-    """Return ``{"hits": [{"id", "score", "row", "stale"?}], "method", "generation", "ms"}``."""
+    """Return ``{"hits": [{"id", "score", "row", "stale"?, "chunk"?}], "method", "generation", "ms"}``."""
     found = []
     for hit in hits.hits:
         one: dict[str, object] = {"id": hit.id, "score": hit.score, "row": dict(hit.row)}
         if hit.stale:
             one["stale"] = True
+        if hit.chunk:
+            one["chunk"] = {name: value for name, value in asdict(hit.chunk).items() if name != "stale" or value}
         found.append(one)
     return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
 
@@ -178,6 +183,11 @@ def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None
         shown = _summary(hit)
         if shown:
             console.print(Text("       " + shown), overflow="ellipsis", no_wrap=True)
+        if hit.chunk:
+            cut = " ".join(hit.chunk.text.split())[:300]
+            console.print(
+                Text(f"       … {cut} …", style="dim"), Text("(stale)" if hit.chunk.stale else "", style="red")
+            )
     if not hits.hits:
         console.print("no hits")
     if limit is None:

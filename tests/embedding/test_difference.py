@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
-from vector_assets.embedding.pipeline import PROBE
+from vector_assets.embedding.encoding import PROBE
 from vector_assets.records import Generation
 from vector_assets.stores.workspace import Workspace
 

@@ -104,6 +104,25 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
             ],
         ),
         (
+            ("[title]", "[title], chunk: {by: word}"),
+            ["7: spaces.text.chunk.by: found 'word'; expected one of none, sentence, paragraph"],
+        ),
+        (
+            ("[title]", "[title], chunk: {size: 100}"),
+            ["7: spaces.text.chunk.size: stands without by; expected by: sentence or by: paragraph beside it"],
+        ),
+        (
+            ("[title]", "[title], chunk: {by: sentence, overlap: 150}"),
+            ["7: spaces.text.chunk.overlap: found 150; expected at most half the size of 200"],
+        ),
+        (
+            (
+                "text: {fields: [title]}",
+                "a: {fields: [title], chunk: {by: sentence}}\n    b: {fields: [title], chunk: {by: paragraph}}",
+            ),
+            ["8: spaces.b.chunk: a is cut into chunks already; expected one such space in a collection"],
+        ),
+        (
             ("{title: text}", "{title: text, id: text}"),
             ["5: fields.id: is the id of the rows already; expected other columns"],
         ),

@@ -55,9 +55,10 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         report = run.latest
         newest = run.coming or run.live
         assert newest is not None
-        counts = {
-            name: getattr(report, name) for name in ("encoded", "reused", "unchanged", "removed", "failed", "truncated")
-        }
+        names = ["encoded", "reused", "unchanged", "removed", "failed", "truncated"]
+        if newest.chunked is not None:
+            names += ["chunks_encoded", "chunks_reused"]
+        counts = {name: getattr(report, name) for name in names}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stores.embeddings.content_version(newest)),
             metadata={

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from vector_assets.errors import UserError
-from vector_assets.records import Generation, Part
-from vector_assets.spec import Collection
+from vector_assets.records import ChunkRule, Generation, Part
+from vector_assets.spec import Collection, Space
 
 # What pgvector can index as one column.
 VECTOR_DIMS = 2000
@@ -46,20 +46,31 @@ class SpaceEncoder:
 def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) -> Layout:
     """Lay the spaces' parts side by side, in declared order.
 
-    The digest covers each space's name, fields, width and checkpoint: another checkpoint, another field or another
-    order is another meaning, hence another generation. Raises UserError beyond 4,000 dimensions.
+    The digest covers each space's name, fields, width, checkpoint and, where it is cut into chunks, how: another
+    checkpoint, field, order or size is another meaning, hence another generation. Raises UserError beyond 4,000
+    dimensions.
     """
     parts: list[Part] = []
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields)))
+        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields), chunk_rule(space)))
         offset += encoder.dims
     if offset > HALFVEC_DIMS:
         raise UserError(
             f"collection {collection.name}: its spaces make {offset} dimensions; expected {HALFVEC_DIMS} at most, "
             "which is what pgvector indexes: use a narrower encoder or fewer spaces"
         )
-    meaning = [[part.space, part.dims, part.checkpoint, list(part.fields)] for part in parts]
+    # A space without chunks is written as it was before there were any: its generations stay what they are.
+    meaning = [
+        [part.space, part.dims, part.checkpoint, list(part.fields), *([asdict(part.chunk)] if part.chunk else [])]
+        for part in parts
+    ]
     digest = hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
     return Layout(tuple(parts), offset, "vector" if offset <= VECTOR_DIMS else "halfvec", digest)
+
+
+def chunk_rule(space: Space) -> ChunkRule | None:
+    """How a space cuts its texts, with what was left out filled in; None where it does not."""
+    chunk = space.chunk
+    return None if chunk.by == "none" else ChunkRule(chunk.by, chunk.limit, chunk.overlap)

@@ -6,34 +6,17 @@ open across a model call, and a kill loses at most the pages in flight.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vector_assets.embedding.text import row_text
-from vector_assets.records import (
-    Chunk,
-    EmbeddedRow,
-    EmbedReport,
-    Encoded,
-    Encoder,
-    Generation,
-    Part,
-    PendingRow,
-    Vectors,
-)
+from vector_assets.embedding.drafts import Draft, draft_groups, encode_group, is_large
+from vector_assets.embedding.encoding import Backoff, TextCoder
+from vector_assets.records import EmbeddedRow, EmbedReport, Encoder, Generation, PendingRow
 
 Progress = Callable[[int, int], None]
-# What an encoder raises for an input it cannot take; anything else is a fault of ours and ends the run.
-ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
-# A text that every encoder takes: tells a bad row from a broken encoder.
-PROBE = "one plain sentence"
 
 
 class SyncTarget(Protocol):
@@ -71,6 +54,8 @@ class _Counts:
     truncated: int = 0
     stored: int = 0
     seen: int = 0
+    chunks_encoded: int = 0
+    chunks_reused: int = 0
 
 
 def embed(
@@ -79,9 +64,11 @@ def embed(
     encoders: Callable[[], Mapping[str, Encoder]],
     *,
     progress: Progress | None = None,
+    backoff: Backoff | None = None,
 ) -> EmbedReport:
     """Make a generation equal to its source. ``encoders`` is called only when a row has to be encoded."""
     started = time.perf_counter()
+    coder = TextCoder(encoders, backoff or Backoff())
     counts = _Counts()
     removed = target.remove_gone()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
@@ -90,13 +77,18 @@ def embed(
         written: Future[int] | None = None
         while (page := coming.result()) is not None:
             coming = reader.submit(next, pages, None)
-            rows = encode_page(page, generation, encoders)
-            if written:
-                counts.stored += written.result()
-            written = writer.submit(target.write, rows)
-            _count(counts, rows)
-            if progress:
-                progress(counts.seen, target.pending)
+            for group in draft_groups(page, generation):
+                if written and is_large(group):  # one long document in memory is enough
+                    counts.stored += written.result()
+                    written = None
+                rows = encode_group(group, generation, coder)
+                if written:
+                    counts.stored += written.result()
+                written = writer.submit(target.write, rows)
+                _count(counts, group, rows)
+                del group, rows
+                if progress:
+                    progress(counts.seen, target.pending)
         if written:
             counts.stored += written.result()
     return EmbedReport(
@@ -111,97 +103,19 @@ def embed(
         truncated=counts.truncated,
         superseded=counts.seen - counts.stored,
         seconds=time.perf_counter() - started,
+        chunks_encoded=counts.chunks_encoded,
+        chunks_reused=counts.chunks_reused,
     )
 
 
-def encode_page(
-    page: Sequence[PendingRow], generation: Generation, encoders: Callable[[], Mapping[str, Encoder]]
-) -> list[EmbeddedRow]:
-    """Encode a page. A fault halves it down to the row that causes it; that row fails, the others do not.
-
-    It is the row's fault only when the encoder still takes a plain text; else the error ends the run, and no row is
-    blamed for a lost device.
-    """
-    loaded = encoders() if any(map(_needs_encoding, page)) else {}
-    rows = _halve(page, generation, loaded)
-    if any(row.state == "failed" for row in rows):
-        for encoder in loaded.values():
-            encoder.encode_documents([PROBE])
-    return rows
-
-
-def _needs_encoding(row: PendingRow) -> bool:
-    return any(row.kept(part) is None and row_text(values) for part, values in enumerate(row.inputs))
-
-
-def _halve(page: Sequence[PendingRow], generation: Generation, encoders: Mapping[str, Encoder]) -> list[EmbeddedRow]:
-    try:
-        return _encode(page, generation, encoders)
-    except ROW_FAULTS as error:
-        if len(page) == 1:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            return [EmbeddedRow(page[0], "failed", error=reason)]
-        middle = len(page) // 2
-        return [*_halve(page[:middle], generation, encoders), *_halve(page[middle:], generation, encoders)]
-
-
-def _encode(page: Sequence[PendingRow], generation: Generation, encoders: Mapping[str, Encoder]) -> list[EmbeddedRow]:
-    texts = [[row_text(values) for values in row.inputs] for row in page]
-    vectors = np.zeros((len(page), generation.dims), dtype=np.float32)
-    present = np.zeros(len(page), dtype=np.int64)
-    truncated = np.zeros(len(page), dtype=np.bool_)
-    for number, part in enumerate(generation.parts):
-        wanted = []
-        for i, row in enumerate(page):
-            kept = row.kept(number)
-            if kept is not None:
-                vectors[i, part.place] = kept / max(float(np.linalg.norm(kept)), 1e-12)
-                present[i] |= 1 << number
-                truncated[i] |= row.old[0].truncated
-            elif texts[i][number]:
-                wanted.append(i)
-        if wanted:
-            encoded = _encode_part([texts[i][number] for i in wanted], part, encoders[part.space])
-            vectors[wanted, part.place] = encoded.vectors
-            present[wanted] |= 1 << number
-            truncated[wanted] |= encoded.truncated
-    vectors = _unit(vectors)
-    return [
-        _row(row, "\n".join(texts[i]), vectors[i], int(present[i]), bool(truncated[i])) for i, row in enumerate(page)
-    ]
-
-
-def _encode_part(texts: Sequence[str], part: Part, encoder: Encoder) -> Encoded:
-    encoded = encoder.encode_documents(texts)
-    if encoded.vectors.shape != (len(texts), part.dims):
-        raise AssertionError(
-            f"space {part.space}: encoder gave {encoded.vectors.shape}, expected {(len(texts), part.dims)}"
-        )
-    norms = np.linalg.norm(encoded.vectors, axis=1)
-    if not np.all(np.isfinite(norms)) or np.any(np.abs(norms - 1) > 1e-3):
-        raise ValueError(f"space {part.space}: the vector is not finite and of length 1")
-    return encoded
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    """Scale rows to length 1, so that a row with fewer parts is not a shorter vector. Zero rows stay zero."""
-    norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-
-
-def _row(row: PendingRow, text: str, vector: NDArray[np.float32], present: int, truncated: bool) -> EmbeddedRow:
-    if not present:
-        return EmbeddedRow(row, "empty")
-    digest = hashlib.sha256(text.encode()).digest()
-    return EmbeddedRow(row, "done", (Chunk(0, digest, 0, len(text), vector, present, truncated),))
-
-
-def _count(counts: _Counts, rows: Sequence[EmbeddedRow]) -> None:
-    for row in rows:
+def _count(counts: _Counts, group: Sequence[Draft], rows: Sequence[EmbeddedRow]) -> None:
+    for draft, row in zip(group, rows, strict=True):
+        done = row.state == "done"
         counts.seen += 1
         counts.failed += row.state == "failed"
         counts.empty += row.state == "empty"
-        encoded = _needs_encoding(row.row)
-        counts.reused += row.state == "done" and not encoded
-        counts.encoded += row.state == "done" and encoded
+        counts.encoded += done and draft.encoded
+        counts.reused += done and not draft.encoded
+        counts.chunks_encoded += draft.fresh if done else 0
+        counts.chunks_reused += len(row.chunks) - draft.fresh if done else 0
         counts.truncated += any(chunk.truncated for chunk in row.chunks)

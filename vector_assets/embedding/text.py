@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 
-from vector_assets.records import Value
+from vector_assets.records import ChunkRule, Value
+from vector_assets.source.chunking import chunk_spans
+from vector_assets.source.sentences import Span
 
 
 def row_text(values: Sequence[Value]) -> str:
@@ -13,7 +16,20 @@ def row_text(values: Sequence[Value]) -> str:
 
     Names of fields are not part of the text: they would make all rows alike. Returns "" for a row without text.
     """
-    return "\n".join(text for text in map(_shown, values) if text)
+    return "\n".join(field_texts(values))
+
+
+def field_texts(values: Sequence[Value]) -> list[str]:
+    """Return the texts that ``row_text`` joins: one for each field that has any."""
+    return [text for text in map(_shown, values) if text]
+
+
+def row_chunks(values: Sequence[Value], rule: ChunkRule) -> tuple[str, list[Span]]:
+    """Return a row's text and its chunks as [start, stop) in it. No chunk reaches from one field into the next."""
+    texts = field_texts(values)
+    borders = list(accumulate(len(text) + 1 for text in texts))[:-1]
+    text = "\n".join(texts)
+    return text, chunk_spans(text, rule, borders)
 
 
 def _shown(value: Value) -> str:

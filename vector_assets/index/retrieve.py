@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,28 +17,45 @@ def exact_rankings(
 ) -> dict[str, list[str]]:
     """Return the k best row keys of each query by cosine, a row counting by its best chunk; ties by key.
 
-    ``queries`` is (n, dims), unit length, in the order of ``judged``. Memory is one block and n x 2k candidates.
+    ``queries`` is (n, dims), unit length, in the order of ``judged``. Blocks come in key order.
+    Memory is one block and n x 4k candidates.
     """
     best_scores = np.full((len(judged), 0), -np.inf, dtype=np.float32)
     best_rows = np.zeros((len(judged), 0), dtype=np.int64)
     names: list[str] = []
-    numbers: dict[str, int] = {}
-    for keys, vectors in blocks:
-        rows = np.empty(len(keys), dtype=np.int64)
-        for place, key in enumerate(keys):
-            name = row_key(key)
-            if name not in numbers:
-                numbers[name] = len(names)
-                names.append(name)
-            rows[place] = numbers[name]
-        scores = queries @ vectors.T
+    for keys, scores in _rolled_up((keys, queries @ vectors.T) for keys, vectors in blocks):
+        numbers = np.arange(len(names), len(names) + len(keys), dtype=np.int64)
+        names += map(row_key, keys)
         best_scores = np.concatenate([best_scores, scores], axis=1)
-        best_rows = np.concatenate([best_rows, np.broadcast_to(rows, scores.shape)], axis=1)
+        best_rows = np.concatenate([best_rows, np.broadcast_to(numbers, scores.shape)], axis=1)
         if best_scores.shape[1] > 4 * k:
             keep = np.argpartition(-best_scores, 4 * k - 1, axis=1)[:, : 4 * k]
             best_scores = np.take_along_axis(best_scores, keep, axis=1)
             best_rows = np.take_along_axis(best_rows, keep, axis=1)
     return {query.id: _top(best_scores[i], best_rows[i], names, k) for i, query in enumerate(judged)}
+
+
+def _rolled_up(blocks: Iterable[tuple[Sequence[Key], Vectors]]) -> Iterator[tuple[Sequence[Key], Vectors]]:
+    """Turn scores of chunks, (queries, chunks) in key order, into scores of rows: a row is as good as its best chunk.
+
+    The last row of a block may go on in the next, so it waits for it: a document of any length is one candidate.
+    """
+    last: tuple[Sequence[Key], Vectors] | None = None
+    for keys, scores in blocks:
+        if not keys:
+            continue
+        starts = [place for place, key in enumerate(keys) if not place or key != keys[place - 1]]
+        rows = [keys[place] for place in starts]
+        if len(starts) < len(keys):
+            scores = np.maximum.reduceat(scores, starts, axis=1)
+        if last and last[0][0] == rows[0]:
+            scores[:, 0] = np.maximum(scores[:, 0], last[1][:, 0])
+        elif last:
+            yield last
+        yield rows[:-1], scores[:, :-1]
+        last = rows[-1:], scores[:, -1:].copy()
+    if last:
+        yield last
 
 
 def _top(scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +10,33 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from vector_assets.embedding.text import row_text
 from vector_assets.errors import NotLive
-from vector_assets.records import Checkpoint, Encoder, Generation, Value, Vectors
+from vector_assets.records import Checkpoint, Encoder, Generation, Part, Value, Vectors
 
 Method = Literal["vector", "exact"]
 LoadEncoder = Callable[[Checkpoint], Encoder]
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """The chunk that a row was found by: its number, and [start, stop) of the row's text.
+
+    ``text`` is cut from the row as it is now; ``stale`` tells that it is no longer what was encoded.
+    """
+
+    number: int
+    text: str
+    start: int
+    stop: int
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One row found: its id, its cosine to the question, its fields, and whether the row has moved on since.
 
-    ``key`` is the JSON row key that judgements and labels use.
+    ``key`` is the JSON row key that judgements and labels use. A row in chunks is found once, by its best ``chunk``.
     """
 
     id: str
@@ -28,6 +44,7 @@ class Hit:
     score: float
     row: Mapping[str, Value]
     stale: bool = False
+    chunk: Passage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +116,13 @@ class SearchEngine:
         if digest not in self._encoders:
             self._encoders[digest] = self._load(self.reader.checkpoint(digest))
         return self._encoders[digest]
+
+
+def passage(
+    part: Part, row: Mapping[str, Value], *, number: int, start: int, stop: int, digest: bytes
+) -> Passage | None:
+    """Cut the passage that was encoded from the row's text of today; None for a vector without text of its own."""
+    if start == stop:
+        return None
+    text = row_text([row[name] for name in part.fields])[start:stop]
+    return Passage(number, text, start, stop, stale=hashlib.sha256(text.encode()).digest() != digest)

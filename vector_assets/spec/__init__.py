@@ -7,12 +7,13 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, Source
-from vector_assets.spec.space import Space, TextSpace
+from vector_assets.spec.space import Chunking, Space, TextSpace
 from vector_assets.spec.training import FieldPairs, Split, Training
 
 __all__ = [
     "POSTGRES_TYPES",
     "Automation",
+    "Chunking",
     "Collection",
     "Evaluation",
     "FieldPairs",

@@ -14,7 +14,9 @@ ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 #: Columns that Postgres has in every table, or that the view over a collection's rows adds.
 RESERVED_COLUMNS = frozenset(("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "generation", "embedded_at", "stale"))
 #: The key's columns also stand beside the arguments and results of the search function.
-RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no", "score"}
+RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no", "score",
+    "chunk_start", "chunk_stop", "chunk_digest",
+}  # fmt: skip
 
 
 class Spec(BaseModel):

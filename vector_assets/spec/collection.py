@@ -59,7 +59,7 @@ class Collection(Spec):
 
     @model_validator(mode="after")
     def _names_refer(self) -> Collection:
-        for wrong in (*self._reserved(), *self._unknown_fields(), *self._wrong_for_source()):
+        for wrong in (*self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice()):
             raise ValueError(wrong)
         return self
 
@@ -93,6 +93,11 @@ class Collection(Spec):
                 if space.train.split.by:
                     yield f"{where}.train.split.by", space.train.split.by
         yield from (("filters", name) for name in self.filters)
+
+    def _chunked_twice(self) -> Iterator[str]:
+        first, *others = [*(name for name, space in self.spaces.items() if space.chunk.by != "none"), ""]
+        for name in filter(None, others):
+            yield f"spaces.{name}.chunk: {first} is cut into chunks already; expected one such space in a collection"
 
     def _wrong_for_source(self) -> Iterator[str]:
         if isinstance(self.source, FileSource) and self.source.id in self.fields:

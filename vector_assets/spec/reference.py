@@ -72,6 +72,17 @@ The key is `distribution:module:qualname`. The fields are
 `summary` is the first sentence of the docstring. `body` is the code without signature and docstring; of a class, its
 attributes and the signatures of its methods. Files are parsed, never imported. Edits inside site-packages are seen
 when the distribution is installed anew.
+
+## Chunks
+
+`chunk: {{by: sentence}}` or `{{by: paragraph}}` gives a long text several vectors. Lengths are in characters: they
+depend on no encoder, so another checkpoint cuts in the same places. A chunk never reaches over a blank line or from
+one field into the next, and packing starts anew at each paragraph: an edit encodes the chunks of its own paragraph,
+and what only moved is taken over. No chunk is longer than `size`; a longer word is cut. What an encoder cuts off by
+its own limit of tokens is counted as truncated.
+
+A search returns rows, each by its best chunk, with the passage. Training reads whole rows. Evaluation and the gate rank
+rows by their best chunk; the recall of an index is measured over vectors, that is over chunks.
 """
 
 

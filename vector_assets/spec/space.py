@@ -4,14 +4,55 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
 from vector_assets.spec.training import Training
 
+#: One character is at most one token of a WordPiece encoder, so 200 of them always fit into the packaged one's 256
+#: tokens; 1,000 characters of English are some 220 tokens.
+CHUNK_SIZES = {"sentence": 200, "paragraph": 1000}
+
+
+class Chunking(Spec):
+    """How a long text is cut into chunks, each with a vector of its own. A row is found by its best chunk."""
+
+    by: Literal["none", "sentence", "paragraph"] = Field(
+        default="none",
+        description="sentence packs whole sentences of one paragraph up to the size; paragraph keeps each paragraph "
+        "in one piece and cuts only longer ones at sentences. A paragraph ends at a blank line, and with its field.",
+    )
+    size: int | None = Field(
+        default=None,
+        ge=20,
+        le=100_000,
+        description="No chunk is longer, in characters: 200 by sentence, 1000 by paragraph when left out. "
+        "What an encoder cuts off all the same, because it is over its own limit of tokens, is counted as truncated.",
+    )
+    overlap: int = Field(
+        default=0,
+        ge=0,
+        description="At most this many characters before a chunk are said again at its start, whole words of the same "
+        "paragraph; half the size at most.",
+    )
+
+    @property
+    def limit(self) -> int:
+        """The size, or what it is when left out; 0 without chunks."""
+        return self.size or CHUNK_SIZES.get(self.by, 0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Chunking:
+        if self.by == "none" and (self.size is not None or self.overlap):
+            key = "size" if self.size is not None else "overlap"
+            raise ValueError(f"{key}: stands without by; expected by: sentence or by: paragraph beside it")
+        if self.by != "none" and self.overlap > self.limit // 2:
+            raise ValueError(f"overlap: found {self.overlap}; expected at most half the size of {self.limit}")
+        return self
+
 
 class TextSpace(Spec):
-    """One vector per row from the text of its fields, joined by line breaks."""
+    """One vector per row, or per chunk, from the text of its fields, joined by line breaks."""
 
     kind: Literal["text"] = "text"
     fields: list[ColumnName] = Field(min_length=1, description="Declared fields, in the order they are read.")
@@ -25,6 +66,7 @@ class TextSpace(Spec):
     document_prefix: str | None = Field(
         default=None, description="Put before a row's text; the encoder's own when left out."
     )
+    chunk: Chunking = Chunking()
     train: Training | None = None
 
 

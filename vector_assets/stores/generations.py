@@ -268,17 +268,11 @@ def _generation(row: tuple[object, ...]) -> Generation:
         number=int(str(number)),
         state=cast(GenerationState, state),
         checkpoint_set=str(stamp),
-        parts=tuple(
-            Part(
-                str(part["space"]), int(str(part["offset"])), int(str(part["dims"])), str(part["checkpoint"]),
-                tuple(cast(list[str], part["fields"])),
-            )
-            for part in parts
-        ),
+        parts=tuple(map(Part.of, parts)),
         dims=int(str(dims)),
         vector_type=cast(Literal["vector", "halfvec"], kind),
         filters=tuple(cast(list[str], filters)),
         metric=str(metric),
         ef_search=int(str(ef_search)) if ef_search is not None else None,
         decision=str(decision) if decision else None,
-    )  # fmt: skip
+    )

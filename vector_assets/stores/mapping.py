@@ -55,15 +55,21 @@ def draw_live_map(store: CollectionStore) -> DrawnMap:
 
 
 def _read(store: CollectionStore, number: int, coloured_by: str | None) -> tuple[Vectors, list[str]]:
-    """Return at most MAX_POINTS vectors, chosen by the hash of their key, with the label of their row."""
+    """Return at most MAX_POINTS vectors, chosen by the hash of their key, with the label of their row.
+
+    A row in chunks stands where the mean of its chunks does: its first one is often no more than a title.
+    """
     generation = store.workspace.generations.get(store.collection.name, number)
     relation = store.relation
     label = sql.SQL("r.{}::text").format(sql.Identifier(coloured_by)) if coloured_by else sql.SQL("''")
+    table = store.workspace.embeddings.vectors_table(generation)
+    mean = sql.SQL("(select avg(o.vector) from {} o where {})").format(table, relation.same_stored("o", "c"))
+    point = mean if generation.chunked is not None else sql.SQL("c.vector")
     query = sql.SQL(
-        "select v.vector, coalesce({}, '') from {} v join {} r on {} where v.chunk_no = 0 "
-        "order by hashtextextended(json_build_array({})::text, 0) limit {}"
+        "select {}, c.label from (select v.*, coalesce({}, '') as label from {} v join {} r on {} where v.chunk_no = 0 "
+        "order by hashtextextended(json_build_array({})::text, 0) limit {}) c"
     ).format(
-        label, store.workspace.embeddings.vectors_table(generation), relation.table, relation.same("r", "v"),
+        point, label, table, relation.table, relation.same("r", "v"),
         relation.source_key("r"), sql.Literal(MAX_POINTS),
     )  # fmt: skip
     with store.workspace.database.connect() as connection:

@@ -6,7 +6,8 @@ import random
 import time
 from dataclasses import dataclass
 
-from vector_assets.embedding.text import row_text
+from vector_assets.embedding.layout import chunk_rule
+from vector_assets.embedding.text import row_chunks, row_text
 from vector_assets.encoder.checkpoint import make_checkpoint
 from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.resolve import resolve_encoder
@@ -20,6 +21,7 @@ from vector_assets.stores.indexes import M
 from vector_assets.stores.workspace import Workspace
 
 SAMPLE = 128
+TIMED = 1024  # texts of the sample that are encoded at most
 # A row of the vectors' table beside its vector: header, key, digest, stamp; a row of the rows' table; their indexes.
 ROW_OVERHEAD = 420
 
@@ -45,27 +47,39 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     """
     store = CollectionStore(workspace, collection)
     sample, rows, encode = _rows(workspace, store)
-    dims, speed = 0, 0.0
+    dims, speed, chunks = 0, 0.0, 1.0
     for name, space in collection.spaces.items():
         encoder = _encoder(workspace, collection, name, space)
         dims += encoder.dims
-        texts = [text for text in (row_text([row[f] for f in space.fields]) for row in sample) if text]
+        texts = [found for row in sample if (found := _texts([row[field] for field in space.fields], space))]
         if texts:
-            encoder.encode_documents(texts[:16])
+            each = sum(map(len, texts)) / len(texts)
+            chunks = max(chunks, each)
+            timed = [text for found in texts for text in found][:TIMED]
+            encoder.encode_documents(timed[:16])
             started = time.perf_counter()
-            encoder.encode_documents(texts)
-            speed += (time.perf_counter() - started) / len(texts)
+            encoder.encode_documents(timed)
+            speed += each * (time.perf_counter() - started) / len(timed)
     trains = tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name))
     return Plan(
         rows=rows,
         encode=encode,
-        chunks=encode,
+        chunks=round(encode * chunks),
         rows_per_second=1 / speed if speed else 0.0,
         seconds=encode * speed,
-        table_bytes=encode * (dims * 4 + ROW_OVERHEAD),
-        index_bytes=encode * (dims * 4 + 2 * M * 6 + 60),
+        table_bytes=round(encode * chunks) * (dims * 4 + ROW_OVERHEAD),
+        index_bytes=round(encode * chunks) * (dims * 4 + 2 * M * 6 + 60),
         trains=trains,
     )
+
+
+def _texts(values: list[Value], space: Space) -> list[str]:
+    """What a space encodes of a row: its text, or the chunks of it."""
+    rule = chunk_rule(space)
+    if rule is None:
+        return [text] if (text := row_text(values)) else []
+    text, spans = row_chunks(values, rule)
+    return [text[start:stop] for start, stop in spans]
 
 
 def _rows(workspace: Workspace, store: CollectionStore) -> tuple[list[dict[str, Value]], int, int]:

@@ -13,10 +13,12 @@ from psycopg import sql
 
 from vector_assets.errors import DatabaseError, NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
-from vector_assets.search.engine import Hit
+from vector_assets.search.engine import Hit, passage
 from vector_assets.source.keys import row_key
 from vector_assets.stores.database import READER, Connection, Names
 from vector_assets.stores.urls import DatabaseUrl
+
+_CHUNK: LiteralString = "f.chunk_no, f.chunk_start, f.chunk_stop, f.chunk_digest"
 
 
 class Reader:
@@ -50,19 +52,13 @@ class Reader:
             number=int(str(number)),
             state="live",
             checkpoint_set=str(stamp),
-            parts=tuple(
-                Part(
-                    str(part["space"]), int(str(part["offset"])), int(str(part["dims"])), str(part["checkpoint"]),
-                    tuple(cast(list[str], part["fields"])),
-                )
-                for part in cast(list[dict[str, object]], layout)
-            ),
+            parts=tuple(map(Part.of, cast(list[dict[str, object]], layout))),
             dims=int(str(dims)),
             vector_type=cast(Literal["vector", "halfvec"], kind),
             filters=(),
             metric=str(metric),
             ef_search=int(str(ef_search)) if ef_search is not None else None,
-        )  # fmt: skip
+        )
 
     def checkpoint(self, digest: str) -> Checkpoint:
         """Return a checkpoint's folder, contract and canaries; raises NotFound."""
@@ -86,8 +82,9 @@ class Reader:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
         keys = self._keys(generation.collection)
         query = self.names.compose(
-            "select f.score, f.generation, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
+            "select f.score, f.generation, {chunk}, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
             "order by f.score desc, {order}",
+            chunk=sql.SQL(_CHUNK if generation.chunked is not None else "null, null, null, null"),
             function=self.names.table("search", generation.collection),
             view=self.names.table("search", generation.collection + "_rows"),
             same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(_identifier(key)) for key in keys),
@@ -101,15 +98,15 @@ class Reader:
             psycopg.errors.UndefinedTable,  # a column changed its type, and the index stage has yet to follow
         ) as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
-        names = [column.name for column in cursor.description or ()][2:]
-        found = [(row[0], row[1], dict(zip(names, row[2:], strict=True))) for row in cursor.fetchall()]
-        for _, asked, row in found:
+        names = [column.name for column in cursor.description or ()][6:]
+        found = [(row[:6], dict(zip(names, row[6:], strict=True))) for row in cursor.fetchall()]
+        for (_, asked, *_), row in found:
             if {asked, row["generation"]} != {generation.number}:
                 raise NotLive(
                     f"collection {generation.collection}: another generation than {generation.number} went live "
                     "while it was asked; ask again"
                 )
-        return tuple(_hit(float(str(score)), row, keys) for score, _, row in found)
+        return tuple(_hit(generation, values, row, keys) for values, row in found)
 
     def _keys(self, collection: str) -> list[str]:
         """The key's columns: what the function returns before chunk_no."""
@@ -168,15 +165,23 @@ def _identifier(name: str) -> sql.Identifier:
     return sql.Identifier(name.replace("%", "%%"))
 
 
-def _hit(score: float, row: dict[str, object], keys: list[str]) -> Hit:
+def _hit(generation: Generation, values: tuple[object, ...], row: dict[str, object], keys: list[str]) -> Hit:
     key = tuple(cast(list[str | int], [row[name] for name in keys]))
     fields = {
         name: cast(Value, value) for name, value in row.items() if name not in ("embedded_at", "stale", "generation")
     }
+    score, _, number, start, stop, digest = values
+    chunk = None
+    if generation.chunked is not None:
+        chunk = passage(
+            generation.parts[generation.chunked], fields, number=cast(int, number), start=cast(int, start),
+            stop=cast(int, stop), digest=cast(bytes, digest),
+        )  # fmt: skip
     return Hit(
         id=str(key[0]) if len(key) == 1 else row_key(key),
         key=row_key(key),
-        score=score,
+        score=float(str(score)),
         row=fields,
         stale=bool(row["stale"]),
+        chunk=chunk,
     )

@@ -203,8 +203,8 @@ class _Taker:
 
 
 def _same_part(before: Generation, part: Part) -> Part | None:
-    """The part of an older generation that means the same: same space, fields, width and checkpoint."""
+    """The part of an older generation that means the same: same space, fields, width and checkpoint, both in chunks."""
     for old in before.parts:
         if (old.space, old.fields, old.dims, old.checkpoint) == (part.space, part.fields, part.dims, part.checkpoint):
-            return old
+            return old if bool(old.chunk) == bool(part.chunk) else None
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import psycopg
 from psycopg import sql
 
@@ -10,6 +12,44 @@ from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
 from vector_assets.stores.relation import Relation, columns
+
+_ROWS: LiteralString = (
+    "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
+    # The index hands out ef_search rows at most; more are asked for by a wider search.
+    "if k > {ef} then perform set_config('hnsw.ef_search', least(k, 1000)::text, true); end if; "
+    "return query select {names}, v.chunk_no, 1 - (v.vector <=> q::{kind}), {number}::integer "
+    "from {vectors} v order by v.vector <=> q::{kind} limit k;"
+)
+_VARIABLES: LiteralString = (
+    "declare wanted integer := least(4 * k::bigint, 2000000000); seen integer; reached integer; places tid[]; "
+)
+# A row is found by its best chunk. The index hands out chunks, nearest first, so the first k distinct rows among them
+# are the k best rows; ever more chunks are asked for until there are so many. An index that gives up before that
+# (hnsw.max_scan_tuples, or a crowd of dead entries) is finished by a scan of all chunks, which is what exact asks for.
+_CHUNKS: LiteralString = (
+    "if k < 1 then return; end if; "
+    "if k is null then exact := true; end if; "
+    "while not exact loop "
+    "perform set_config('hnsw.ef_search', greatest({ef}, least(wanted, 1000))::text, true); "
+    "select count(*), count(distinct row({near})), array_agg(n.place) into seen, reached, places from "
+    "(select v.ctid as place, {names} from {vectors} v order by v.vector <=> q::{kind} limit wanted) n; "
+    "exit when reached >= k; "
+    "if seen < wanted then exact := true; else wanted := least(4 * wanted::bigint, 2000000000); end if; "
+    "end loop; "
+    "if exact then "
+    "return query select {names}, v.chunk_no, 1 - n.best[1], {number}::integer, "
+    "v.start_offset, v.stop_offset, v.chunk_digest from "
+    "(select {plain}, min(array[v.vector <=> q::{kind}, v.chunk_no::double precision]) as best "
+    "from {vectors} v group by {plain} order by best, {plain} limit k) n "
+    "join {vectors} v on {same} and v.chunk_no = n.best[2] order by n.best, {near}; "
+    "else "
+    "return query select {near}, n.chunk_no, 1 - n.distance, {number}::integer, "
+    "n.start_offset, n.stop_offset, n.chunk_digest from "
+    "(select distinct on ({names}) {names}, v.chunk_no, v.vector <=> q::{kind} as distance, "
+    "v.start_offset, v.stop_offset, v.chunk_digest from {vectors} v where v.ctid = any(places) "
+    "order by {names}, distance, v.chunk_no) n order by n.distance, {near} limit k; "
+    "end if;"
+)
 
 
 class ViewStore:
@@ -93,20 +133,18 @@ class ViewStore:
         keys = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in relation.key
         )
+        in_chunks = generation.chunked is not None
         body = sql.SQL(
-            "begin "
+            "{variables} begin "
             "if checkpoint is not null and checkpoint not in ({stamps}) then "
             "raise exception 'checkpoint % is not live for collection {label}; live is generation "
             "{number} with {live}', "
             "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
             "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
             "vector_dims(q) using errcode = 'data_exception'; end if; "
-            "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
-            # The index hands out ef_search rows at most; more are asked for by a wider search.
-            "if k > {ef} then perform set_config('hnsw.ef_search', least(k, 1000)::text, true); end if; "
-            "return query select {names}, v.chunk_no, 1 - (v.vector <=> q::{kind}), {number}::integer "
-            "from {vectors} v order by v.vector <=> q::{kind} limit k; end"
+            "{answer} end"
         ).format(
+            variables=sql.SQL(_VARIABLES if in_chunks else ""),
             stamps=sql.SQL(", ").join(
                 sql.Literal(stamp) for stamp in (generation.checkpoint_set, *generation.checkpoints.values())
             ),
@@ -114,24 +152,35 @@ class ViewStore:
             number=sql.Literal(generation.number),
             live=sql.SQL(", ".join(generation.checkpoints.values())),
             dims=sql.Literal(generation.dims),
-            ef=sql.Literal(generation.ef_search or 40),
-            names=columns(relation.key_names, "v"),
-            kind=sql.SQL(generation.vector_type),
-            vectors=self.database.names.table("embedding", generation.table),
+            answer=self._answer(generation, relation),
         )
         # A forced custom plan knows the limit; a generic one guesses a tenth of the table and may not use the index.
         return sql.SQL(
             "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "
             "exact boolean default false) returns table ({keys}, chunk_no integer, score double precision, "
-            "generation integer) language plpgsql stable security definer rows 10 "
+            "generation integer{chunk}) language plpgsql stable security definer rows 10 "
             "set search_path = pg_catalog, {schema}, pg_temp set plan_cache_mode = force_custom_plan "
             "set enable_indexscan = on set hnsw.ef_search = {ef} set hnsw.iterative_scan = strict_order as {body}"
         ).format(
             function=function,
             keys=keys,
+            chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
             schema=sql.Identifier(str(row[0])),
             ef=sql.Literal(generation.ef_search or 40),
             body=sql.Literal("#variable_conflict use_column " + body.as_string(connection)),
+        )
+
+    def _answer(self, generation: Generation, relation: Relation) -> sql.Composed:
+        """The statements that return k rows: the nearest vectors, or the rows of the nearest chunks."""
+        return sql.SQL(_CHUNKS if generation.chunked is not None else _ROWS).format(
+            ef=sql.Literal(generation.ef_search or 40),
+            names=columns(relation.key_names, "v"),
+            near=columns(relation.key_names, "n"),
+            plain=sql.SQL(", ").join(sql.Identifier(name) for name in relation.key_names),
+            same=relation.same_stored("v", "n"),
+            kind=sql.SQL(generation.vector_type),
+            number=sql.Literal(generation.number),
+            vectors=self.database.names.table("embedding", generation.table),
         )
 
     def _drop_functions(self, connection: Connection, name: str) -> None:

@@ -1,0 +1,139 @@
+"""Texts to vectors, whatever goes wrong: a bad text is one text, memory and providers are nobody's fault."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vector_assets.errors import EncoderError, ProviderBusy
+from vector_assets.records import Encoded, Encoder, Part
+
+# What an encoder raises for an input it cannot take; anything else is a fault of ours and ends the run.
+ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
+# A text that every encoder takes: tells a bad row from a broken encoder.
+PROBE = "one plain sentence"
+# What an encoder is given in one call. Bounds the memory of tokenizing; how much is computed at once is its own affair.
+TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+
+Store = Callable[[int, Encoded], None]  # the place of the first text, and the vectors from there on
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait for a busy provider, in seconds: doubling, with jitter, until patience ends."""
+
+    first: float = 5.0
+    longest: float = 300.0
+    patience: float = 1800.0
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = random.random
+
+    def wait(self, attempt: int, asked: float | None) -> float:
+        """Return the pause before attempt 1, 2, …: never shorter than the provider asks for, up to a quarter longer."""
+        pause = min(self.first * 2.0 ** min(attempt - 1, 60), self.longest)
+        return max(pause, asked or 0.0) * (1 + self.jitter() / 4)
+
+
+class TextCoder:
+    """Encodes texts for one sync. What fits into memory is learned once and remembered."""
+
+    def __init__(self, load: Callable[[], Mapping[str, Encoder]], backoff: Backoff) -> None:
+        """``load`` is called at the first text, so that a sync with nothing to encode loads no model."""
+        self.backoff = backoff
+        self.limit = TEXTS_AT_ONCE
+        self._load = load
+        self._encoders: Mapping[str, Encoder] | None = None
+
+    def encode(self, part: Part, texts: Sequence[str], store: Store) -> dict[int, str]:
+        """Hand the vectors of ``texts`` to ``store``, some at a time; return the error of each text that has none.
+
+        A fault halves the texts down to the one that causes it. It is that text's fault only when the encoder still
+        takes a plain one; else the error ends the run, and no row is blamed for a lost device. Raises EncoderError
+        when one text alone does not fit into memory, ProviderBusy when patience ends.
+        """
+        if self._encoders is None:
+            self._encoders = self._load()
+        encoder = self._encoders[part.space]
+        errors: dict[int, str] = {}
+        todo = [(0, len(texts))]
+        while todo:
+            start, end = todo.pop()
+            if start >= end:
+                continue
+            stop = self._batch_end(texts, start, end)
+            fits = True
+            try:
+                store(start, self._ask(texts[start:stop], part, encoder))
+            except (MemoryError, *ROW_FAULTS) as error:
+                if is_memory_fault(error):
+                    fits = False
+                elif stop - start == 1:
+                    errors[start] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                else:
+                    middle = (start + stop) // 2
+                    todo += [(stop, end), (middle, stop), (start, middle)]
+                    continue
+            if fits:
+                todo.append((stop, end))
+            else:  # outside of the handler, which holds on to what the failed call had in memory
+                self._make_smaller(part, texts[start:stop])
+                todo.append((start, end))
+        if errors:
+            self._ask([PROBE], part, encoder)
+        return errors
+
+    def _batch_end(self, texts: Sequence[str], start: int, end: int) -> int:
+        stop, characters = start + 1, len(texts[start])
+        while stop < min(end, start + self.limit) and characters + len(texts[stop]) <= CHARACTERS_AT_ONCE:
+            characters += len(texts[stop])
+            stop += 1
+        return stop
+
+    def _make_smaller(self, part: Part, texts: Sequence[str]) -> None:
+        if len(texts) == 1:
+            raise EncoderError(
+                f"space {part.space}: one text of {len(texts[0]):,} characters does not fit into memory by itself; "
+                "declare a smaller max_tokens or chunk:, or use a machine with more memory"
+            )
+        self.limit = len(texts) // 2
+
+    def _ask(self, texts: Sequence[str], part: Part, encoder: Encoder) -> Encoded:
+        attempt, waited = 0, 0.0
+        while True:
+            try:
+                return _checked(encoder.encode_documents(texts), texts, part)
+            except ProviderBusy as busy:
+                attempt, reason, asked = attempt + 1, str(busy), busy.retry_after
+            pause = self.backoff.wait(attempt, asked)
+            if waited + pause > self.backoff.patience:
+                raise ProviderBusy(
+                    asked,
+                    f"space {part.space}: {reason}; refused {attempt} times over {waited:.0f} s, and would be waited "
+                    f"for until {self.backoff.patience:.0f} s; what is done is kept, run it again later",
+                )
+            self.backoff.sleep(pause)
+            waited += pause
+
+
+def is_memory_fault(error: BaseException) -> bool:
+    """Tell whether memory ran out, here or on a device, by names and words: torch is not imported for it."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & {"MemoryError", "OutOfMemoryError"}:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def _checked(encoded: Encoded, texts: Sequence[str], part: Part) -> Encoded:
+    if encoded.vectors.shape != (len(texts), part.dims):
+        raise AssertionError(
+            f"space {part.space}: encoder gave {encoded.vectors.shape}, expected {(len(texts), part.dims)}"
+        )
+    norms = np.linalg.norm(encoded.vectors, axis=1)
+    if not np.all(np.isfinite(norms)) or np.any(np.abs(norms - 1) > 1e-3):
+        raise ValueError(f"space {part.space}: the vector is not finite and of length 1")
+    return encoded
