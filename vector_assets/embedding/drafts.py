@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,9 @@ from vector_assets.records import Chunk, EmbeddedRow, Encoded, Generation, Pendi
 from vector_assets.source.sentences import Span
 
 # Vectors that are held at once; a row with more is held by itself.
-CHUNKS_AT_ONCE = 8192
+CHUNKS_AT_ONCE = 1024
+# A page of fewer rows is not worth cutting.
+FEW = 16
 
 
 @dataclass(slots=True)
@@ -38,13 +40,17 @@ class Draft:
         return slice(self.at, self.at + len(self.spans))
 
 
-def draft_groups(page: Iterable[PendingRow], generation: Generation) -> Iterator[list[Draft]]:
-    """Cut a page into groups of rows with at most CHUNKS_AT_ONCE vectors together."""
+def draft_groups(page: Sequence[PendingRow], generation: Generation) -> Iterator[list[Draft]]:
+    """Cut a page into groups of half its rows, with at most CHUNKS_AT_ONCE vectors together.
+
+    Halves, because one group is written while the next is encoded: both together are what a kill can lose.
+    """
+    half = (len(page) + 1) // 2 if len(page) >= FEW else len(page)
     group: list[Draft] = []
     count = 0
     for row in page:
         draft = _draft(row, generation)
-        if group and count + len(draft.spans) > CHUNKS_AT_ONCE:
+        if group and (len(group) == half or count + len(draft.spans) > CHUNKS_AT_ONCE):
             yield group
             group, count = [], 0
         draft.at = count

@@ -1,7 +1,7 @@
 """Rows that need work become vectors: read ahead, encode, write behind.
 
-While one page is encoded, the next is read and the last is written, on connections of their own: no transaction is
-open across a model call, and a kill loses at most the pages in flight.
+While one half of a page is encoded, the half before it is written and the next page is read, on connections of their
+own: no transaction is open across a model call, and a kill loses at most one page's worth of encoding.
 """
 
 from __future__ import annotations
