@@ -18,6 +18,9 @@ from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.relation import Relation, columns
 from vector_assets.stores.staging import Staging
 
+# Old vectors that come with a page of chunked rows, about.
+OLD_CHUNKS = 8192
+
 Old = tuple[Generation, sql.Identifier, sql.Identifier]
 
 
@@ -94,8 +97,10 @@ class GenerationSync:
 
     def pages(self) -> Iterator[list[PendingRow]]:
         """Yield rows that need work; a row that left meanwhile is left out."""
-        for start in range(1, self.pending + 1, self.page):
-            last = start + self.page - 1
+        # Old vectors of chunked rows come with them: pages are as long as their chunks allow.
+        start, size = 1, self.page if self.generation.chunked is None else min(self.page, 64)
+        while start <= self.pending:
+            last = start + size - 1
             # One snapshot: another run may be changing the generation that vectors are taken over from.
             with self.reading.transaction():
                 self.reading.execute("set transaction isolation level repeatable read")
@@ -107,6 +112,9 @@ class GenerationSync:
                     cast(int, chunk), cast(bytes, digest), to_array(vector), cast(int, present), bool(truncated)
                 )
                 old[cast(int, number)].append(one)
+            start = last + 1
+            if self.generation.chunked is not None:
+                size = max(16, min(self.page, OLD_CHUNKS * len(rows) // max(len(found), 1)))
             yield [self._pending(row, tuple(old[cast(int, row[0])])) for row in rows]
         self.exhausted = True
 
