@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 from rich.console import Console
 
+from vector_assets.commands.export import export
 from vector_assets.errors import UserError, VectorAssetsError
 
 app = typer.Typer(
@@ -309,6 +310,9 @@ def doctor(
             out.print(f"{'ok' if finding.ok else 'NOT OK':>6}  {finding.name}: {finding.said}", markup=False)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+app.command()(export)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
     │   ├── EncoderError     a model folder cannot be loaded or trusted
     │   ├── DatabaseError    Postgres cannot be reached, is too old, or lacks pgvector or rights
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
+    │   ├── ExportError      a destination beside the index cannot be written or read
     │   └── NotFound         a collection, generation or row that does not exist
     └── IntegrityError       a promise would be broken, so we stop: exit code 1
         ├── ContractMismatch   vectors of one space would be compared with another
@@ -51,6 +52,10 @@ class DatabaseError(UserError):
 
 class RuntimeFault(UserError):
     """A port, folder, lock or process of this machine stands in the way."""
+
+
+class ExportError(UserError):
+    """An export cannot be written, is not whole, or stands where another one is."""
 
 
 class NotFound(UserError):

@@ -5,6 +5,7 @@ import dagster as dg
 from vector_assets.assets.candidate import build_candidate
 from vector_assets.assets.embeddings import build_embeddings
 from vector_assets.assets.encoder import build_encoder
+from vector_assets.assets.export import build_export
 from vector_assets.assets.index import build_index
 from vector_assets.assets.map import build_map
 from vector_assets.assets.raw import build_raw
@@ -30,6 +31,7 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         build_candidate(collection),
         build_index(collection),
         build_map(collection),
+        *([build_export(collection, collection.export)] if collection.export else []),
     ]
     sensors: list[dg.SensorDefinition] = [build_automation_sensor(collection)]
     if collection.automation.on_change:

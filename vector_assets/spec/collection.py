@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
 from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, Source
@@ -31,6 +32,7 @@ class Collection(Spec):
     spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
     index: Index = Index()
     evaluation: Evaluation | None = None
+    export: Export | None = None
     automation: Automation = Automation()
     keep_generations: int = Field(default=2, ge=1, le=20, description="Retired generations kept for rollback.")
 

@@ -1,0 +1,1 @@
+"""Commands of the command line, one noun a file: they parse, call the library, print."""
