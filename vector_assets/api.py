@@ -16,8 +16,10 @@ from vector_assets.spec.project import Project, find_project
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
 from vector_assets.stores.exporting import export_live
+from vector_assets.stores.failures import Failure
 from vector_assets.stores.outbox import project_live
 from vector_assets.stores.planning import Plan, plan
+from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
 
@@ -108,6 +110,14 @@ class CollectionClient:
             format or declared.format, partitions or declared.partitions, rows_per_file or declared.rows_per_file
         )
         return export_live(self._store, url or self.spec.resolve(declared.url), plan, replace=replace)
+
+    def failures(self, *, limit: int = 100) -> tuple[Failure, ...]:
+        """Return the rows that are set aside, the newest first, each with its stage, error, attempts and times."""
+        return self.workspace.failures.list(self.spec.name, limit=limit)
+
+    def retry_failures(self) -> Retried:
+        """Make the next run take failed rows again, though neither they nor the encoder have changed."""
+        return retry_failures(self._store)
 
     def training_result(self, space: str) -> Mapping[str, Any] | None:
         """Return scores and comparison of the training that made a space's checkpoint; None when untrained."""

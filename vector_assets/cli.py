@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from vector_assets.commands.export import export
+from vector_assets.commands.failures import failures
 from vector_assets.errors import UserError, VectorAssetsError
 
 app = typer.Typer(
@@ -312,6 +313,7 @@ def doctor(
         raise typer.Exit(1)
 
 
+app.command()(failures)
 app.command()(export)
 
 

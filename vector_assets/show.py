@@ -145,6 +145,7 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
         console.print(
             f"  {status.rows:,} rows, {status.embedded:,} embedded, {status.pending:,} pending, "
             f"{status.failed:,} set aside, {status.stale:,} stale"
+            + (f"; the oldest waits at most {status.oldest_pending_s:,.0f} s" if status.oldest_pending_s else "")
         )
         if status.generation is None:
             console.print(f"  nothing is live; decision: {status.decision or 'none'} {status.reason or ''}")

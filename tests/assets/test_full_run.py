@@ -65,7 +65,7 @@ def papers(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Papers]:
     folder = write_project(
-        tmp_path_factory.mktemp("project"), "papers", tiny_model, extra="  export: {url: exported}\n"
+        tmp_path_factory.mktemp("project"), "papers", tiny_model, extra="  export: {url: exported}\n  freshness: 1d\n"
     )
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setattr(resources, "_workspace", lambda: workspace)
@@ -78,7 +78,13 @@ def test_all_assets_are_made_and_say_what_people_want_to_know(papers: Papers) ->
     first = papers.first
     assert first and first.success
     assert sorted(first.metadata) == sorted(STAGES)
-    assert first.checks == {"coverage": True, "dims_and_norm": True, "canaries": True, "recall": True}
+    assert first.checks == {
+        "coverage": True,
+        "dims_and_norm": True,
+        "canaries": True,
+        "recall": True,
+        "freshness": True,
+    }
     raw, pairs, encoder, embeddings, candidate, index, map_, export = (first.metadata[stage] for stage in STAGES)
     assert (raw["dagster/row_count"], raw["inserted"], raw["unreadable"]) == (ROWS, ROWS, 0)
     assert raw["dagster/table_name"] == '"raw"."papers"'

@@ -12,6 +12,7 @@ from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName,
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
+from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, Source
 from vector_assets.spec.space import Space
@@ -33,6 +34,9 @@ class Collection(Spec):
     index: Index = Index()
     evaluation: Evaluation | None = None
     export: Export | None = None
+    freshness: Duration | None = Field(
+        default=None, description="How long a row may wait for its vector, such as 15m; a check turns red beyond it."
+    )
     automation: Automation = Automation()
     keep_generations: int = Field(default=2, ge=1, le=20, description="Retired generations kept for rollback.")
 

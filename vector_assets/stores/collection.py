@@ -23,11 +23,14 @@ from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.indexes import Built
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.sync import GenerationSync
+from vector_assets.stores.syncs import SyncTimes
 from vector_assets.stores.workspace import Workspace, checked_encoder
 
 
 class CollectionStore:
     """Implements the Protocols of embedding/targets.py, index/candidate.py and index/swap.py."""
+
+    page = 1024  # rows read, encoded and written at once
 
     def __init__(self, workspace: Workspace, collection: Collection) -> None:
         """Keep both; everything else is opened when it is needed."""
@@ -54,8 +57,9 @@ class CollectionStore:
     def sync(
         self, generation: Generation, *, reuse: Generation | None, run_id: str | None
     ) -> AbstractContextManager[GenerationSync]:
-        """Open a sync of one generation."""
-        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id)
+        """Open a sync of one generation; when it ends well, from when on rows may be pending is known anew."""
+        sync = self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id, page=self.page)
+        return SyncTimes(self.workspace.database).kept(generation, sync)
 
     def layout(self) -> Layout:
         """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
