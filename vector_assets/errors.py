@@ -9,6 +9,7 @@
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
     │   ├── ExportError      a destination beside the index cannot be written or read
     │   └── NotFound         a collection, generation or row that does not exist
+    ├── ProviderBusy         an encoder behind an endpoint asks for patience: no row's fault, exit code 1
     └── IntegrityError       a promise would be broken, so we stop: exit code 1
         ├── ContractMismatch   vectors of one space would be compared with another
         ├── CanaryMismatch     the encoder no longer gives the vectors it gave
@@ -60,6 +61,14 @@ class ExportError(UserError):
 
 class NotFound(UserError):
     """A collection, generation, row or run that does not exist."""
+
+
+class ProviderBusy(VectorAssetsError):
+    """A provider is overloaded, starting or out of reach. ``retry_after`` is what it asked for, in seconds."""
+
+    def __init__(self, message: str = "the provider is busy", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class IntegrityError(VectorAssetsError):

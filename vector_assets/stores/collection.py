@@ -11,8 +11,8 @@ import numpy as np
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.run import sync_one
-from vector_assets.encoder.canaries import check_canaries
-from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.retrieve import Block
@@ -36,7 +36,7 @@ class CollectionStore:
         """Keep both; everything else is opened when it is needed."""
         self.workspace = workspace
         self.collection = collection
-        self._encoders: dict[str, TextEncoder] = {}
+        self._encoders: dict[str, CheckedEncoder] = {}
         self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
     @cached_property
@@ -95,7 +95,7 @@ class CollectionStore:
         for part in generation.parts:
             checkpoint = self.workspace.checkpoints.get(part.checkpoint)
             reports.append(
-                check_canaries(load_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
+                check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
             )
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
@@ -103,7 +103,7 @@ class CollectionStore:
             document_bound=worst.document_bound, passed=all(report.passed for report in reports),
         )  # fmt: skip
 
-    def _encoder(self, digest: str) -> TextEncoder:
+    def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
             self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
         return self._encoders[digest]
