@@ -69,6 +69,9 @@ def test_failures_lists_and_retries(run: Run, name: str, execute: Execute) -> No
     assert (found["failures"][0]["row"], found["failures"][0]["attempts"]) == ("[7]", 1)
     assert json.loads(run("failures", name, "retry", "--json").stdout) == {"rows": 1, "unreadable": 0}
     assert execute(f"select k1 from embedding.\"{name}_g1_rows\" where row_digest = ''") == [(7,)]
+    assert run("failures", name, "retry").stdout == (
+        f"1 failed rows are taken again by the next run: vector-assets materialize {name}\n"
+    )
     with pytest.raises(UserError, match="expected nothing or retry"):
         run("failures", name, "forget")
 

@@ -16,7 +16,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from vector_assets.records import Vectors
 from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
-from vector_assets.stores.retry import retry_failures
+from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.workspace import Workspace
 
 GOOD = 30
@@ -85,7 +85,7 @@ def test_a_row_that_cannot_be_encoded(
     execute(f"update {name} set title = 'cat' where id = 7")
     assert store.embed().latest.encoded == 1, "taken again when the row changed"
     assert workspace.failures.list(name) == ()
-    assert retry_failures(store).any is False
+    assert retry_failures(store) == Retried(0, 0)
 
 
 def test_a_failed_row_is_taken_again_by_another_encoder(store: FakeStore, execute: Execute, name: str) -> None:

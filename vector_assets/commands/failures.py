@@ -36,9 +36,10 @@ def failures(
         if as_json:
             print_json(dataclasses.asdict(retried))
             return
-        read = f"; the source is read anew for {retried.unreadable:,} unreadable rows" if retried.unreadable else ""
-        said = f"{retried.rows:,} rows are taken again by the next run{read}" if retried.any else "nothing is set aside"
-        out().print(said + (f": vector-assets materialize {collection}" if retried.any else ""), soft_wrap=True)
+        told = [f"{retried.rows:,} failed rows are taken again"] if retried.rows else []
+        told += [f"the source is read anew for {retried.unreadable:,} unreadable rows"] if retried.unreadable else []
+        then = f" by the next run: vector-assets materialize {collection}"
+        out().print(" and ".join(told) + then if told else "nothing is set aside", soft_wrap=True)
         return
     found, count = client.failures(limit=limit), client.workspace.failures.count(collection)
     if as_json:

@@ -20,11 +20,6 @@ class Retried:
     rows: int
     unreadable: int
 
-    @property
-    def any(self) -> bool:
-        """There was something to retry."""
-        return bool(self.rows or self.unreadable)
-
 
 def retry_failures(store: CollectionStore) -> Retried:
     """Mark failed rows of each unretired generation; forget how the source looked where some of it was unreadable.
