@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from vector_assets.records import (
 )
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.workspace import Workspace
 
 Execute = Callable[..., list[tuple[object, ...]]]
@@ -113,13 +111,6 @@ class FakeStore(CollectionStore):
     def embed(self, *, whole: bool = False) -> EmbeddingRun:
         """One run of the embeddings stage."""
         return run_embeddings(self.collection, self.layout(), self, self.encoders, whole=whole)
-
-    def sync(
-        self, generation: Generation, *, reuse: Generation | None, run_id: str | None, whole: bool = False
-    ) -> AbstractContextManager[GenerationSync]:
-        return self.workspace.embeddings.sync(
-            generation, self.relation, reuse=reuse, run_id=run_id, page=self.page, whole=whole
-        )
 
     def judged(self) -> list[JudgedQuery]:
         return self.questions_asked

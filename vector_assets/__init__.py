@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from vector_assets.api import connect
     from vector_assets.assets.build import build_definitions
     from vector_assets.assets.component import CollectionComponent
+    from vector_assets.index.export_reader import read_export
     from vector_assets.spec import Collection
 
-__all__ = ["Collection", "CollectionComponent", "build_definitions", "connect"]
+__all__ = ["Collection", "CollectionComponent", "build_definitions", "connect", "read_export"]
 _HOMES = {
     "Collection": "vector_assets.spec",
     "CollectionComponent": "vector_assets.assets.component",
     "build_definitions": "vector_assets.assets.build",
     "connect": "vector_assets.api",
+    "read_export": "vector_assets.index.export_reader",
 }
 
 

@@ -7,14 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vector_assets.errors import UserError
+from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
 from vector_assets.search.engine import Hits, Method, SearchEngine
-from vector_assets.spec import Collection
+from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
+from vector_assets.stores.exporting import export_live
+from vector_assets.stores.failures import Failure
 from vector_assets.stores.outbox import project_live
 from vector_assets.stores.planning import Plan, plan
+from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
 
@@ -97,6 +102,32 @@ class CollectionClient:
     ) -> Evaluated:
         """Score the live generation on judged queries."""
         return evaluate_live(self._store, method=method, queries=queries, qrels=qrels)
+
+    def export(
+        self,
+        url: str | None = None,
+        *,
+        format: ExportFormat | None = None,
+        partitions: int | None = None,
+        rows_per_file: int | None = None,
+        replace: bool = False,
+    ) -> Exported:
+        """Write the live generation as files to a folder or fsspec URL; what is left out is as declared."""
+        declared = self.spec.export or (Export(url=url) if url else None)
+        if declared is None:
+            raise UserError(f"collection {self.spec.name} declares no export; say where to, as a folder or URL")
+        plan = ExportPlan(
+            format or declared.format, partitions or declared.partitions, rows_per_file or declared.rows_per_file
+        )
+        return export_live(self._store, url or self.spec.resolve(declared.url), plan, replace=replace)
+
+    def failures(self, *, limit: int = 100) -> tuple[Failure, ...]:
+        """Return the rows that are set aside, the newest first, each with its stage, error, attempts and times."""
+        return self.workspace.failures.list(self.spec.name, limit=limit)
+
+    def retry_failures(self) -> Retried:
+        """Make the next run take failed rows again, though neither they nor the encoder have changed."""
+        return retry_failures(self._store)
 
     def training_result(self, space: str) -> Mapping[str, Any] | None:
         """Return scores and comparison of the training that made a space's checkpoint; None when untrained."""

@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from vector_assets.commands import asking, declaring, running, serving
+from vector_assets.commands import asking, declaring, export, failures, running, serving
 from vector_assets.commands.common import fail
 from vector_assets.errors import VectorAssetsError
 
@@ -32,6 +32,8 @@ for _command in (
     asking.evaluate,
     running.promote,
     running.rollback,
+    failures.failures,
+    export.export,
     serving.up,
     serving.demo,
     serving.doctor,

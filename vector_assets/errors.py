@@ -8,7 +8,9 @@
     │   ├── ProviderBusy     an encoder behind a network asks to wait, and went on doing so
     │   ├── DatabaseError    Postgres cannot be reached, is too old, or lacks pgvector or rights
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
+    │   ├── ExportError      a destination beside the index cannot be written or read
     │   └── NotFound         a collection, generation or row that does not exist
+    ├── ProviderBusy         an encoder behind an endpoint asks for patience: no row's fault, exit code 1
     └── IntegrityError       a promise would be broken, so we stop: exit code 1
         ├── ContractMismatch   vectors of one space would be compared with another
         ├── CanaryMismatch     the encoder no longer gives the vectors it gave
@@ -52,7 +54,7 @@ class ProviderBusy(UserError):
     Raised by the encoder; the embedding stage waits and tries the same texts again, and charges no row.
     """
 
-    def __init__(self, retry_after: float | None = None, message: str = "the provider asks to wait") -> None:
+    def __init__(self, message: str = "the provider asks to wait", *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -63,6 +65,10 @@ class DatabaseError(UserError):
 
 class RuntimeFault(UserError):
     """A port, folder, lock or process of this machine stands in the way."""
+
+
+class ExportError(UserError):
+    """An export cannot be written, is not whole, or stands where another one is."""
 
 
 class NotFound(UserError):

@@ -133,6 +133,8 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
         return f"{values.get('decision')}: {values.get('reason')}"
     if stage == "index":
         return f"generation {values.get('generation')} is live ({values.get('action')})"
+    if stage == "export":
+        return f"{values.get('files')} files at {values.get('url')}{'' if values.get('written') else ', as before'}"
     return f"picture of generation {values.get('generation')}"
 
 
@@ -146,6 +148,7 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
         console.print(
             f"  {status.rows:,} rows, {status.embedded:,} embedded, {status.pending:,} pending, "
             f"{status.failed:,} set aside, {status.stale:,} stale"
+            + (f"; the oldest waits at most {status.oldest_pending_s:,.0f} s" if status.oldest_pending_s else "")
         )
         if status.generation is None:
             console.print(f"  nothing is live; decision: {status.decision or 'none'} {status.reason or ''}")

@@ -1,4 +1,4 @@
-"""A small project through all seven assets: real Postgres, real MLflow, a tiny model that is really trained."""
+"""A small project through all its assets: real Postgres, real MLflow, a tiny model that is really trained."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from fakes import Declare, Execute
 from project import ROWS, write_project, write_rows
 
+from vector_assets import read_export
 from vector_assets.assets import resources
 from vector_assets.assets.build import build_definitions
 from vector_assets.assets.keys import STAGES
@@ -63,7 +64,9 @@ class Papers:
 def papers(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Papers]:
-    folder = write_project(tmp_path_factory.mktemp("project"), "papers", tiny_model)
+    folder = write_project(
+        tmp_path_factory.mktemp("project"), "papers", tiny_model, extra="  export: {url: exported}\n  freshness: 1d\n"
+    )
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setattr(resources, "_workspace", lambda: workspace)
         papers = Papers(folder, load_collection(folder / "defs.yaml"), instance)
@@ -71,12 +74,18 @@ def papers(
         yield papers
 
 
-def test_all_seven_assets_are_made_and_say_what_people_want_to_know(papers: Papers) -> None:
+def test_all_assets_are_made_and_say_what_people_want_to_know(papers: Papers) -> None:
     first = papers.first
     assert first and first.success
-    assert tuple(first.metadata) == STAGES
-    assert first.checks == {"coverage": True, "dims_and_norm": True, "canaries": True, "recall": True}
-    raw, pairs, encoder, embeddings, candidate, index, map_ = (first.metadata[stage] for stage in STAGES)
+    assert sorted(first.metadata) == sorted(STAGES)
+    assert first.checks == {
+        "coverage": True,
+        "dims_and_norm": True,
+        "canaries": True,
+        "recall": True,
+        "freshness": True,
+    }
+    raw, pairs, encoder, embeddings, candidate, index, map_, export = (first.metadata[stage] for stage in STAGES)
     assert (raw["dagster/row_count"], raw["inserted"], raw["unreadable"]) == (ROWS, ROWS, 0)
     assert raw["dagster/table_name"] == '"raw"."papers"'
     assert {"dagster/row_count", "train", "validation", "test", "digest", "examples"} <= set(pairs) | {
@@ -94,6 +103,11 @@ def test_all_seven_assets_are_made_and_say_what_people_want_to_know(papers: Pape
     assert (index["generation"], index["action"]) == (1, "promoted")
     assert str(map_["map"]).startswith("![papers_g1](data:image/png;base64,")
     assert (map_["points"], map_["coloured_by"]) == (ROWS, "group")
+    assert (export["dagster/row_count"], export["files"], export["written"]) == (ROWS, 1, True)
+    assert export["url"] == str(papers.folder / "exported")
+    exported = read_export(str(papers.folder / "exported"))
+    assert exported.head["layout"][0]["checkpoint"] == first.versions["encoder"]
+    assert len(exported.read()) == ROWS
 
 
 def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: Papers, workspace: Workspace) -> None:
@@ -118,6 +132,7 @@ def test_a_second_run_encodes_and_trains_nothing_and_has_the_same_versions(paper
     assert (second.metadata["embeddings"]["encoded"], second.metadata["embeddings"]["unchanged"]) == (0, ROWS)
     assert second.metadata["candidate"]["measured_now"] is False
     assert second.metadata["index"]["action"] == "kept"
+    assert second.metadata["export"]["written"] is False
     assert second.versions == papers.first.versions
 
 
@@ -136,7 +151,7 @@ def test_a_row_edit_encodes_one_row_and_never_retrains(papers: Papers) -> None:
     assert third.metadata["training_set"]["drawn"] is False
     assert third.metadata["encoder"]["trained_now"] is False
     changed = {stage for stage in STAGES if third.versions[stage] != papers.first.versions[stage]}
-    assert changed == {"raw", "embeddings", "candidate", "index", "map"}
+    assert changed == {"raw", "embeddings", "candidate", "index", "map", "export"}
     assert third.checks == dict.fromkeys(third.checks, True)
     write_rows(papers.folder / "rows.jsonl")
     assert papers.run().versions == papers.first.versions

@@ -130,7 +130,7 @@ class Provider(KeywordEncoder):
     def _answer(self, texts: Sequence[str]) -> None:
         self.asked.append(len(texts))
         if self.refusals:
-            raise ProviderBusy(self.refusals.pop(0), "429 Too Many Requests")
+            raise ProviderBusy("429 Too Many Requests", retry_after=self.refusals.pop(0))
 
 
 def waiting(pauses: list[float], *, jitter: float = 0.0, patience: float = 1800) -> Backoff:
@@ -174,7 +174,7 @@ def test_patience_ends_with_one_clear_line_and_what_was_done_is_kept() -> None:
 
     def answer(texts: Sequence[str]) -> None:
         if done.is_set():
-            raise ProviderBusy(message="429 Too Many Requests")
+            raise ProviderBusy("429 Too Many Requests")
         done.set()
 
     encoder.during = answer

@@ -5,6 +5,8 @@ import dagster as dg
 from vector_assets.assets.candidate import build_candidate
 from vector_assets.assets.embeddings import build_embeddings
 from vector_assets.assets.encoder import build_encoder
+from vector_assets.assets.export import build_export
+from vector_assets.assets.freshness import build_freshness
 from vector_assets.assets.index import build_index
 from vector_assets.assets.map import build_map
 from vector_assets.assets.raw import build_raw
@@ -30,12 +32,19 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         build_candidate(collection),
         build_index(collection),
         build_map(collection),
+        *([build_export(collection, collection.export)] if collection.export else []),
     ]
     sensors: list[dg.SensorDefinition] = [build_automation_sensor(collection)]
     if collection.automation.on_change:
         sensors.append(build_source_sensor(collection))
+    checks = []
+    if collection.freshness:
+        check, watch = build_freshness(collection, collection.freshness)
+        checks.append(check)
+        sensors.append(watch)
     return dg.Definitions(
         assets=assets,
+        asset_checks=checks,
         sensors=sensors,
         schedules=build_schedules(collection),
         resources={"workspace": WORKSPACE},

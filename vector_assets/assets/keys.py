@@ -5,7 +5,7 @@ import dagster as dg
 from vector_assets.spec import Collection
 
 #: In the order of the flow; the CLI's --stage takes these words.
-STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map")
+STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map", "export")
 
 
 def key(stage: str, collection: Collection, space: str | None = None) -> dg.AssetKey:
@@ -19,6 +19,8 @@ def stage_keys(collection: Collection, stage: str) -> list[dg.AssetKey]:
         return [key(stage, collection, name) for name, space in collection.spaces.items() if space.train]
     if stage == "encoder":
         return [key(stage, collection, name) for name in collection.spaces]
+    if stage == "export" and collection.export is None:
+        return []
     return [key(stage, collection)]
 
 

@@ -5,6 +5,7 @@ can be executed again there. Dagster offers that to its own servers only; the pr
 dagster<1.14 and covered by tests/assets.
 """
 
+from collections.abc import Collection as Several
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,8 @@ def launch(
         job_code_origin=recon.get_python_origin(),
     )
     with listening(listener or _nobody):
-        return _collect(run.run_id, execute_run_iterator(recon, run, instance), listener or _nobody)
+        events = execute_run_iterator(recon, run, instance)
+        return _collect(run.run_id, events, listener or _nobody, {op_name(key) for key in keys})
 
 
 def _config(collection: Collection, keys: Sequence[dg.AssetKey], *, refresh: bool, sweep: bool) -> dict[str, Any]:
@@ -112,14 +114,15 @@ def _config(collection: Collection, keys: Sequence[dg.AssetKey], *, refresh: boo
     }
 
 
-def _collect(run_id: str, events: Iterable[dg.DagsterEvent], listener: Listener) -> Launched:
+def _collect(run_id: str, events: Iterable[dg.DagsterEvent], listener: Listener, assets: Several[str]) -> Launched:
+    """Follow a run to its end. Steps that are no asset are checks of their own: they tell of no stage."""
     outcomes: list[StageOutcome] = []
     metadata: dict[str, Mapping[str, Any]] = {}
     failed: list[str] = []
     error, user_fault, success = "", False, False
     for event in events:
         step = event.step_key or ""
-        if event.is_step_start:
+        if event.is_step_start and step in assets:
             listener(step.partition("__")[0], 0, 0, "")
         elif event.is_step_materialization:
             values = event.step_materialization_data.materialization.metadata
@@ -128,7 +131,7 @@ def _collect(run_id: str, events: Iterable[dg.DagsterEvent], listener: Listener)
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed:
                 failed.append(f"{check.check_name}: {check.description or 'failed'}")
-        elif event.is_step_success:
+        elif event.is_step_success and step in assets:
             seconds = event.step_success_data.duration_ms / 1000
             outcomes.append(StageOutcome(step.partition("__")[0], seconds, metadata.get(step, {})))
         elif event.is_step_failure:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ PROBE = "one plain sentence"
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
+Answer = TypeVar("Answer")
 Store = Callable[[int, Encoded], None]  # the place of the first text, and the vectors from there on
 
 
@@ -56,11 +58,11 @@ class TextCoder:
         takes a plain one; else the error ends the run, and no row is blamed for a lost device. Raises EncoderError
         when one text alone does not fit into memory, ProviderBusy when patience ends.
         """
-        if self._encoders is None:
-            self._encoders = self._load()
+        if self._encoders is None:  # loading asks a provider for the canaries
+            self._encoders = self._patiently(self._load, part)
         encoder = self._encoders[part.space]
         errors: dict[int, str] = {}
-        todo = [(0, len(texts))]
+        todo, halved = [(0, len(texts))], False
         while todo:
             start, end = todo.pop()
             if start >= end:
@@ -75,6 +77,9 @@ class TextCoder:
                 elif stop - start == 1:
                     errors[start] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
                 else:
+                    if not halved:  # before a thousand texts are asked one by one
+                        self._probe(part, encoder)
+                        halved = True
                     middle = (start + stop) // 2
                     todo += [(stop, end), (middle, stop), (start, middle)]
                     continue
@@ -84,8 +89,18 @@ class TextCoder:
                 self._make_smaller(part, texts[start:stop])
                 todo.append((start, end))
         if errors:
-            self._ask([PROBE], part, encoder)
+            self._probe(part, encoder)
         return errors
+
+    def _probe(self, part: Part, encoder: Encoder) -> None:
+        try:
+            self._ask([PROBE], part, encoder)
+        except ROW_FAULTS as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise EncoderError(
+                f"space {part.space}: the encoder does not even take a plain sentence ({reason}); mend the encoder, "
+                "no row is to blame"
+            ) from error
 
     def _batch_end(self, texts: Sequence[str], start: int, end: int) -> int:
         stop, characters = start + 1, len(texts[start])
@@ -103,18 +118,21 @@ class TextCoder:
         self.limit = len(texts) // 2
 
     def _ask(self, texts: Sequence[str], part: Part, encoder: Encoder) -> Encoded:
+        return self._patiently(lambda: _checked(encoder.encode_documents(texts), texts, part), part)
+
+    def _patiently(self, call: Callable[[], Answer], part: Part) -> Answer:
         attempt, waited = 0, 0.0
         while True:
             try:
-                return _checked(encoder.encode_documents(texts), texts, part)
+                return call()
             except ProviderBusy as busy:
                 attempt, reason, asked = attempt + 1, str(busy), busy.retry_after
             pause = self.backoff.wait(attempt, asked)
             if waited + pause > self.backoff.patience:
                 raise ProviderBusy(
-                    asked,
                     f"space {part.space}: {reason}; refused {attempt} times over {waited:.0f} s, and would be waited "
                     f"for until {self.backoff.patience:.0f} s; what is done is kept, run it again later",
+                    retry_after=asked,
                 )
             self.backoff.sleep(pause)
             waited += pause

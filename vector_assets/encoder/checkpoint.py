@@ -28,7 +28,7 @@ from vector_assets.encoder.contract import (
     read_json,
     write_contract,
 )
-from vector_assets.encoder.files import check_folder, checkpoint_digest, model_files
+from vector_assets.encoder.files import check_folder, checkpoint_digest, is_provider, model_files
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
@@ -63,10 +63,10 @@ def make_checkpoint(
             _replace(working, weights)
         write_contract(working, contract)
         destination = root / checkpoint_digest(working)
-        if not _is_whole(destination):
+        if not is_whole(destination):
             encoder = TextEncoder(working, precision="full", engine="plain")
             write_canaries(working, make_canaries(encoder, documents or DEFAULT_DOCUMENTS, queries or DEFAULT_QUERIES))
-            _place(working, destination)
+            place(working, destination)
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return read_checkpoint(destination)
@@ -74,7 +74,8 @@ def make_checkpoint(
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a stored checkpoint; its digest is computed from the files. Raises EncoderError when it is none."""
-    check_folder(folder)
+    if not is_provider(folder):
+        check_folder(folder)
     contract = read_contract(folder)
     return Checkpoint(checkpoint_digest(folder), folder, contract.model_dump(), read_canaries(folder))
 
@@ -127,7 +128,8 @@ def _own_name(stored: str, weights: Mapping[str, torch.Tensor]) -> str | None:
     return without if without in weights else None
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Tell whether a checkpoint is there with its canaries; a folder that is not what its name says is removed."""
     if not folder.is_dir():
         return False
     if checkpoint_digest(folder) == folder.name and read_canaries(folder):
@@ -136,7 +138,8 @@ def _is_whole(folder: Path) -> bool:
     return False
 
 
-def _place(working: Path, destination: Path) -> None:
+def place(working: Path, destination: Path) -> None:
+    """Move a finished folder to its name in one step, unless another process was faster."""
     working.chmod(0o755)  # mkdtemp makes it private
     try:
         os.rename(working, destination)  # noqa: PTH104 - Path.rename would replace an empty folder silently

@@ -37,7 +37,7 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    kind: Literal["text"] = "text"
+    kind: Literal["text", "provider"] = "text"
     query_prefix: str = ""
     document_prefix: str = ""
     pooling: str = Field(description="How token vectors become one: mean, cls, max; several joined by +.")

@@ -14,6 +14,9 @@ SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 #: Ours, about a checkpoint and not part of it.
 BESIDE = ("canaries.json",)
 
+#: Names the model of a checkpoint whose vectors a provider computes; such a folder has no weights.
+PROVIDER_FILE = "provider.json"
+
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _TRUSTED = "sentence_transformers."
 
@@ -37,6 +40,11 @@ def checkpoint_digest(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return total.hexdigest()
+
+
+def is_provider(folder: Path) -> bool:
+    """Tell whether a checkpoint's vectors are computed by a provider."""
+    return (folder / PROVIDER_FILE).is_file()
 
 
 def check_folder(folder: Path) -> None:

@@ -53,10 +53,13 @@ def _locate(name: str, *, folder: Path, models: ModelLookup | None, download: Do
         if not match:
             raise EncoderError(f"{name}: expected hf:owner/name or hf:owner/name@revision")
         return download(match[1], match[2])
+    if name.startswith("provider:"):
+        raise EncoderError(f"{name}: computed by a provider, so there is no model folder to train or copy")
     if name.startswith((".", "/", "~")):
         return (folder / Path(name).expanduser()).resolve()
     raise EncoderError(
-        f"{name}: unknown encoder; expected minilm, ./folder, hf:owner/name@revision or models:/NAME@alias"
+        f"{name}: unknown encoder; expected minilm, ./folder, hf:owner/name@revision, models:/NAME@alias or "
+        "provider:MODEL"
     )
 
 

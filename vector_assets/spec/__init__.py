@@ -4,6 +4,7 @@ from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, Source
@@ -16,6 +17,8 @@ __all__ = [
     "Chunking",
     "Collection",
     "Evaluation",
+    "Export",
+    "ExportFormat",
     "FieldPairs",
     "FieldType",
     "FileSource",

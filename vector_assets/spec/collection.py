@@ -10,7 +10,9 @@ from pydantic import Field, PrivateAttr, model_validator
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
 from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
+from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, Source
 from vector_assets.spec.space import Space
@@ -31,6 +33,10 @@ class Collection(Spec):
     spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
     index: Index = Index()
     evaluation: Evaluation | None = None
+    export: Export | None = None
+    freshness: Duration | None = Field(
+        default=None, description="How long a row may wait for its vector, such as 15m; a check turns red beyond it."
+    )
     automation: Automation = Automation()
     keep_generations: int = Field(default=2, ge=1, le=20, description="Retired generations kept for rollback.")
 

@@ -57,7 +57,9 @@ class TextSpace(Spec):
     kind: Literal["text"] = "text"
     fields: list[ColumnName] = Field(min_length=1, description="Declared fields, in the order they are read.")
     encoder: str = Field(
-        default="minilm", min_length=1, description="minilm, hf:owner/name@revision, ./folder or models:/NAME@alias."
+        default="minilm",
+        min_length=1,
+        description="minilm, hf:owner/name@revision, ./folder, models:/NAME@alias or provider:MODEL.",
     )
     max_tokens: int | None = Field(default=None, ge=8, description="Shorter than the encoder's own limit, for speed.")
     query_prefix: str | None = Field(
@@ -68,6 +70,15 @@ class TextSpace(Spec):
     )
     chunk: Chunking = Chunking()
     train: Training | None = None
+
+    @model_validator(mode="after")
+    def _is_ours_to_change(self) -> TextSpace:
+        if self.encoder.startswith("provider:"):
+            if self.train is not None:
+                raise ValueError(f"train: {self.encoder} is computed by a provider and cannot be trained; leave it out")
+            if self.max_tokens is not None:
+                raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
+        return self
 
 
 Space = TextSpace

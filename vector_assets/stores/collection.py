@@ -11,8 +11,8 @@ import numpy as np
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.run import sync_one
-from vector_assets.encoder.canaries import check_canaries
-from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.retrieve import Block
@@ -23,17 +23,20 @@ from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.indexes import Built
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.sync import GenerationSync
+from vector_assets.stores.syncs import SyncTimes
 from vector_assets.stores.workspace import Workspace, checked_encoder
 
 
 class CollectionStore:
     """Implements the Protocols of embedding/targets.py, index/candidate.py and index/swap.py."""
 
+    page = 1024  # rows read, encoded and written at once
+
     def __init__(self, workspace: Workspace, collection: Collection) -> None:
         """Keep both; everything else is opened when it is needed."""
         self.workspace = workspace
         self.collection = collection
-        self._encoders: dict[str, TextEncoder] = {}
+        self._encoders: dict[str, CheckedEncoder] = {}
         self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
     @cached_property
@@ -54,8 +57,11 @@ class CollectionStore:
     def sync(
         self, generation: Generation, *, reuse: Generation | None, run_id: str | None, whole: bool = False
     ) -> AbstractContextManager[GenerationSync]:
-        """Open a sync of one generation."""
-        return self.workspace.embeddings.sync(generation, self.relation, reuse=reuse, run_id=run_id, whole=whole)
+        """Open a sync of one generation; when it ends well, from when on rows may be pending is known anew."""
+        sync = self.workspace.embeddings.sync(
+            generation, self.relation, reuse=reuse, run_id=run_id, page=self.page, whole=whole
+        )
+        return SyncTimes(self.workspace.database).kept(generation, sync)
 
     def layout(self) -> Layout:
         """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
@@ -91,7 +97,7 @@ class CollectionStore:
         for part in generation.parts:
             checkpoint = self.workspace.checkpoints.get(part.checkpoint)
             reports.append(
-                check_canaries(load_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
+                check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
             )
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
@@ -99,7 +105,7 @@ class CollectionStore:
             document_bound=worst.document_bound, passed=all(report.passed for report in reports),
         )  # fmt: skip
 
-    def _encoder(self, digest: str) -> TextEncoder:
+    def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
             self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
         return self._encoders[digest]

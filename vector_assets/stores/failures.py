@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
 
-from vector_assets.records import BadRow
+from psycopg import sql
+
+from vector_assets.records import BadRow, Key
 from vector_assets.stores.database import Connection, Database
 
 
@@ -17,6 +21,8 @@ class Failure:
     row_key: str
     error: str
     attempts: int
+    first_at: datetime
+    last_at: datetime
 
 
 class FailureStore:
@@ -26,17 +32,32 @@ class FailureStore:
         """Keep the database."""
         self.database = database
 
+    def mark(self, connection: Connection, rows: sql.Identifier, key_names: Sequence[str]) -> tuple[Key, ...]:
+        """Make the failed rows of a generation's table differ from their source, so that the next sync takes them.
+
+        No row has the empty digest. Returns the keys. Without this a failed row is taken again only when what is read
+        of it, or an encoder, has changed.
+        """
+        keys = sql.SQL(", ").join(sql.Identifier(name) for name in key_names)
+        marked = connection.execute(
+            sql.SQL("update {} set row_digest = '' where state = 'failed' returning {}").format(rows, keys)
+        )
+        return tuple(cast(Key, row) for row in marked.fetchall())
+
     def list(self, collection: str, *, limit: int = 100) -> tuple[Failure, ...]:
         """Return failures, the newest first."""
         with self.database.connect() as connection:
             rows = connection.execute(
                 self.database.compose(
-                    "select stage, row_key, error, attempts from {ops}.failures where collection = %s "
-                    "order by last_at desc, row_key limit %s"
+                    "select stage, row_key, error, attempts, first_at, last_at from {ops}.failures "
+                    "where collection = %s order by last_at desc, row_key limit %s"
                 ),
                 (collection, limit),
             ).fetchall()
-        return tuple(Failure(str(a), str(b), str(c), int(str(d))) for a, b, c, d in rows)
+        return tuple(
+            Failure(str(stage), str(key), str(error), int(str(attempts)), cast(datetime, first), cast(datetime, last))
+            for stage, key, error, attempts, first, last in rows
+        )
 
     def count(self, collection: str, stage: str | None = None) -> int:
         """Return how many rows are set aside."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from vector_assets.embedding.layout import chunk_rule
 from vector_assets.embedding.text import row_chunks, row_text
-from vector_assets.encoder.checkpoint import make_checkpoint
+from vector_assets.encoder.canaries import CheckedEncoder
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.resolve import resolve_encoder
-from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.encoder.open import open_encoder, store_untrained
 from vector_assets.errors import NotFound
 from vector_assets.records import RawRow, SourceReader, Value
 from vector_assets.source.open import open_source
@@ -117,13 +116,16 @@ def _read(collection: Collection, reader: SourceReader) -> tuple[list[dict[str, 
     return [dict(zip(collection.fields, values, strict=True)) for values in kept], count, count
 
 
-def _encoder(workspace: Workspace, collection: Collection, name: str, space: Space) -> TextEncoder:
+def _encoder(workspace: Workspace, collection: Collection, name: str, space: Space) -> CheckedEncoder:
     stored = workspace.checkpoints.encoder(collection.name, name)
     if stored:
-        return load_encoder(workspace.checkpoints.get(stored.checkpoint).folder)
-    base = resolve_encoder(space.encoder, folder=collection.folder, models=workspace.tracked_model)
+        return open_encoder(workspace.checkpoints.get(stored.checkpoint).folder)
     settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix)
-    return load_encoder(make_checkpoint(base, workspace.checkpoint_folder, settings=settings).folder)
+    found = store_untrained(
+        space.encoder, workspace.checkpoint_folder,
+        folder=collection.folder, models=workspace.tracked_model, settings=settings,
+    )  # fmt: skip
+    return open_encoder(found.folder)
 
 
 def _is_trained(store: CollectionStore, space: str) -> bool:

@@ -9,6 +9,7 @@ from typing import cast
 from vector_assets.errors import NotFound
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.freshness import waited
 from vector_assets.stores.workspace import Workspace
 
 
@@ -55,7 +56,7 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         pending=counted.pending,
         failed=failed,
         stale=counted.stale,
-        oldest_pending_s=None,
+        oldest_pending_s=waited(store, live, counted.pending),
         generation=live.number,
         checkpoints=live.checkpoints,
         recall=recalls[-1]["mean"] if recalls else None,

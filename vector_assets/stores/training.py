@@ -14,8 +14,8 @@ from typing import cast
 from psycopg import sql
 
 from vector_assets.embedding.text import row_text
-from vector_assets.encoder.checkpoint import make_checkpoint
 from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.open import store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound
 from vector_assets.records import Checkpoint, Comparison, Key, TrainingSet, Value
@@ -78,10 +78,10 @@ def settle_encoder(
 ) -> Settled:
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
-    base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
     settings = ContractSettings(declared.max_tokens, declared.query_prefix, declared.document_prefix)
     if declared.train is None:
-        return _untrained(workspace, collection, space, base, settings, tags)
+        return _untrained(workspace, collection, space, settings, tags)
+    base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
     digest = workspace.checkpoints.latest_training_set(collection.name, space, _declaration(collection, space))
     if digest is None:
         raise NotFound(
@@ -114,11 +114,13 @@ def _untrained(
     workspace: Workspace,
     collection: Collection,
     space: str,
-    base: Path,
     settings: ContractSettings,
     tags: Mapping[str, str],
 ) -> Settled:
-    checkpoint = make_checkpoint(base, workspace.checkpoint_folder, settings=settings)
+    checkpoint = store_untrained(
+        collection.spaces[space].encoder, workspace.checkpoint_folder,
+        folder=collection.folder, models=workspace.tracked_model, settings=settings,
+    )  # fmt: skip
     workspace.checkpoints.save(checkpoint)
     registered = workspace.checkpoints.registered(checkpoint.digest)
     if registered.version is None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from vector_assets.encoder.canaries import check_canaries, require
+from vector_assets.encoder.canaries import CheckedEncoder, check_canaries, require
 from vector_assets.encoder.contract import Contract, differences, read_contract
-from vector_assets.encoder.text.model import TextEncoder, load_encoder
+from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
 from vector_assets.runtime.home import artifacts_root, home
@@ -150,7 +150,7 @@ class Workspace:
             )
         return Path(self.artifacts) / "checkpoints"
 
-    def encoder(self, digest: str) -> TextEncoder:
+    def encoder(self, digest: str) -> CheckedEncoder:
         """Load a checkpoint by digest, contract and canaries checked."""
         return checked_encoder(self.checkpoints.get(digest))
 
@@ -182,9 +182,9 @@ def open_workspace() -> Workspace:
     return Workspace(locate(), home=home(), artifacts=artifacts_root())
 
 
-def checked_encoder(checkpoint: Checkpoint) -> TextEncoder:
+def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:
     """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
-    encoder = load_encoder(checkpoint.folder)
+    encoder = open_encoder(checkpoint.folder)
     if encoder.digest != checkpoint.digest:
         raise ContractMismatch(
             f"checkpoint {checkpoint.digest[:12]} has other files than were stored: {checkpoint.folder} has digest "

@@ -97,7 +97,8 @@ class TextEncoder:
         for batch in token_batches(tokens.lengths):
             vectors[batch] = self._compute(self._engine, [tokens.ids[place] for place in batch], fast=fast)
         if not np.isfinite(vectors).all():
-            raise EncoderError(f"{self.folder}: the model gives vectors that are not finite; its weights are damaged")
+            # Of one text it is that text's fault; who asks finds out by asking for a plain one.
+            raise ValueError(f"{self.folder}: the model gives vectors that are not finite; its weights may be damaged")
         return vectors
 
     def _compute(self, engine: Engine, ids: Sequence[Sequence[int]], *, fast: bool) -> Vectors:

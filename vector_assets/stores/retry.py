@@ -1,0 +1,68 @@
+"""Failed rows, taken again on a person's word."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Several
+from dataclasses import dataclass
+
+from vector_assets.errors import NotFound
+from vector_assets.records import Key
+from vector_assets.source.keys import row_key
+from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.database import Connection
+
+UNRETIRED = ("building", "candidate", "live")
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What the next run takes again: failed rows by their number, and whether the source is read anew."""
+
+    rows: int
+    unreadable: int
+
+
+def retry_failures(store: CollectionStore) -> Retried:
+    """Mark failed rows of each unretired generation; forget how the source looked where some of it was unreadable.
+
+    The failures stay listed until a run has settled them.
+    """
+    workspace, name = store.workspace, store.collection.name
+    unreadable = workspace.failures.count(name, "raw")
+    try:
+        relation = store.relation
+    except NotFound:
+        return Retried(0, 0)
+    keys: set[Key] = set()
+    with workspace.database.connect() as connection:
+        for generation in store.all():
+            if generation.state in UNRETIRED:
+                table = workspace.embeddings.rows_table(generation)
+                marked = workspace.failures.mark(connection, table, relation.key_names)
+                if marked:
+                    workspace.embeddings.contents.forget(connection, generation)
+                keys.update(marked)
+        touch(connection, store, keys)
+        if unreadable:
+            connection.execute(
+                workspace.database.compose("update {ops}.collections set source_fingerprint = null where name = %s"),
+                (name,),
+            )
+    return Retried(len(keys), unreadable)
+
+
+def touch(connection: Connection, store: CollectionStore, keys: Several[Key]) -> None:
+    """Tell change capture that rows need work although their source did not change, in the caller's transaction.
+
+    A scan finds them by their digest, and needs nothing more.
+    """
+    relation = store.relation
+    if not keys:
+        return
+    connection.execute(
+        store.workspace.database.compose(
+            "insert into {ops}.changes (capture, keys) "
+            "select capture, %s::json from {ops}.captures where relid = %s::regclass"
+        ),
+        (f"[{','.join(row_key(key) for key in keys)}]", relation.table.as_string(connection)),
+    )
