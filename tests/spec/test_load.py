@@ -64,9 +64,12 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         ),
         (
             ("kind: file", "kind: fil"),
-            ["4: source.kind: found 'fil'; did you mean file?; expected one of file, python_code, postgres"],
+            [
+                "4: source.kind: found 'fil'; did you mean file?; "
+                "expected one of file, python_code, postgres, sql, queue"
+            ],
         ),
-        (("kind: file, ", ""), ["4: source.kind: is missing; expected one of file, python_code, postgres"]),
+        (("kind: file, ", ""), ["4: source.kind: is missing; expected one of file, python_code, postgres, sql, queue"]),
         (("{kind: file, path: a.jsonl}", "5"), ["4: source: found 5; expected a mapping"]),
         (
             ("path: a", "pth: a"),
