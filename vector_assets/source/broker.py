@@ -31,6 +31,13 @@ class BrokerQueue:
         """Connect. Raises SourceError where the broker cannot be reached."""
         self._url, self._name, self._redelivery = url, queue, redelivery
         self._taken: list[Any] = []
+        try:
+            self._errors = (*kombu.Connection(url).connection_errors, OperationalError, OSError)
+        except (KeyError, ImportError) as error:
+            raise SourceError(
+                f"queue {queue}: {without_secrets(str(error.args[0]), url)}; expected the URL of a broker or Postgres, "
+                "such as redis://host/0, amqp://host or postgresql://host/database"
+            ) from None
         with self._said():
             options = {"visibility_timeout": redelivery} if url.startswith(("redis", "sentinel")) else {}
             self._connection = kombu.Connection(url, transport_options=options, connect_timeout=10)
@@ -70,7 +77,7 @@ class BrokerQueue:
     def waiting(self) -> int:
         """Return how many messages wait; on Redis with those that a dead consumer had taken and that are due."""
         with self._said():
-            declared = self._queue.queue_declare(passive=True)
+            declared = self._queue.queue_declare()
             due = 0
             if hasattr(self._channel, "unacked_index_key"):
                 overdue = time.time() - self._redelivery
@@ -86,7 +93,7 @@ class BrokerQueue:
     def _said(self) -> Iterator[None]:
         try:
             yield
-        except (*kombu.Connection(self._url).connection_errors, OperationalError, OSError, ImportError) as error:
+        except self._errors as error:
             raise SourceError(
                 f"queue {self._name}: the broker cannot be read: {without_secrets(str(error), self._url)}"
             ) from None

@@ -54,7 +54,7 @@ class TableQueue:
 
     def waiting(self) -> int:
         """Return how many messages there are, up to 10,000."""
-        query = sql.SQL("select count(*) from (select from {} limit 10000) some").format(self._table)
+        query = sql.SQL("select count(*) from (select from {} limit 10000) queued").format(self._table)
         with self._said():
             row = self._connection.execute(query).fetchone()
         return int(row[0]) if row else 0

@@ -43,6 +43,8 @@ def drain_queue(
                 one = _apply(writer, connection, collection, reader, messages, run_id)
             queue.acknowledge(messages)
             inserted, updated, deleted = inserted + one[0], updated + one[1], deleted + one[2]
+            if len(messages) < reader.source.batch:
+                break
     finally:
         queue.close()
     with writer.writing(collection) as connection:
