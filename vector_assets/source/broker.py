@@ -32,7 +32,8 @@ class BrokerQueue:
         self._url, self._name, self._redelivery = url, queue, redelivery
         self._taken: list[Any] = []
         try:
-            self._errors = (*kombu.Connection(url).connection_errors, OperationalError, OSError)
+            named = kombu.Connection(url)
+            self._errors = (*named.connection_errors, *named.channel_errors, OperationalError, OSError)
         except (KeyError, ImportError) as error:
             raise SourceError(
                 f"queue {queue}: {without_secrets(str(error.args[0]), url)}; expected the URL of a broker or Postgres, "

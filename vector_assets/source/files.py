@@ -57,15 +57,12 @@ class FileReader:
 
     def fingerprint(self) -> str:
         """Digest of every file's path, size and time of writing, and of how they are read."""
-        files = [[file.name, file.size, file.stamp] for file in self._find()]
+        files = [[file.name, file.size, file.stamp] for file in self._find_now()]
         return hashlib.sha256(json.dumps([self.scope, files]).encode()).hexdigest()
 
     def parts(self) -> tuple[SourcePart, ...]:
         """Return the files with what tells that they changed: etag or time of writing, and size."""
-        try:
-            files = self._find()
-        except NoFile as error:
-            raise NoFile(f"{error}. Where all rows really left, declare allow_empty: true in source") from None
+        files = self._find_now()
         self._files = {file.name: file for file in files}
         return tuple(SourcePart(file.name, f"{file.size} {file.stamp}", self._partition(file) or "") for file in files)
 
@@ -100,6 +97,12 @@ class FileReader:
         self._files = {file.name: file for file in self.files}
         for _, row in self.read([SourcePart(name, "") for name in self._files]):
             yield row
+
+    def _find_now(self) -> tuple[SourceFile, ...]:
+        try:
+            return self._find()
+        except NoFile as error:
+            raise NoFile(f"{error}. Where all rows really left, declare allow_empty: true in source") from None
 
     def _find(self) -> tuple[SourceFile, ...]:
         try:

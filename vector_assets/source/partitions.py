@@ -30,7 +30,9 @@ def partition_of(file: SourceFile, url: str, source: FileSource) -> str | None:
     """
     if source.partition is None:
         return ""
-    before, after = (fsspec.core.url_to_fs(part)[1] if place == 0 else part for place, part in enumerate(_split(url)))
+    before, after = _split(url)
+    # The path as the file system spells it; the letter keeps it from taking a last slash away.
+    before = fsspec.core.url_to_fs(before + "_")[1].removesuffix("_")
     pattern = _as_regex(before) + "(" + _dates(source.date_format) + ")" + _as_regex(after)
     found = re.fullmatch(pattern, file.path)
     try:
