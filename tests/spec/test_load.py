@@ -74,7 +74,8 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         (
             ("path: a", "pth: a"),
             [
-                "4: source.pth: unknown key; did you mean path?; expected one of kind, path, id, format",
+                "4: source.pth: unknown key; did you mean path?; "
+                "expected one of kind, path, id, format, partition, since, allow_empty",
             ],
         ),
         (("[title]", "[titel]"), ["7: spaces.text.fields: titel is not a declared field; expected one of title"]),

@@ -17,7 +17,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.errors import SourceError
-from vector_assets.records import Message, MessageQueue
+from vector_assets.source.messages import Message, MessageQueue
 from vector_assets.source.open import open_source
 from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection

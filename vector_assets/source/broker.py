@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vector_assets.errors import SourceError
-from vector_assets.records import Message
+from vector_assets.source.messages import Message
 from vector_assets.source.secrets import without_secrets
 
 try:

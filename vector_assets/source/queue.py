@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from vector_assets.records import BadRow, Key, KeyColumn, Message, MessageQueue, RawRow, RowChange, Value
+from vector_assets.records import BadRow, Key, KeyColumn, RawRow, Value
 from vector_assets.source.formats import bad_row, why_not_json
 from vector_assets.source.keys import row_key
+from vector_assets.source.messages import Message, MessageQueue, RowChange
 from vector_assets.source.secrets import secret_url
 from vector_assets.source.storable import is_storable
 from vector_assets.source.values import WrongValue, convert, found

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from vector_assets.errors import SourceError
-from vector_assets.records import Message
+from vector_assets.source.messages import Message
 from vector_assets.source.secrets import without_secrets
 
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from vector_assets.records import BadRow, Key, Message, RawRow, RowChange
+from vector_assets.records import BadRow, Key, RawRow
 from vector_assets.source.keys import row_key
+from vector_assets.source.messages import Message, RowChange
 from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection
 from vector_assets.stores.database import Connection
