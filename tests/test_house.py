@@ -39,7 +39,7 @@ KEPT_TO = {
     "dagster": {"assets", "definitions"},
     "dagster_postgres": {"assets"},
     "dagster_webserver": {"assets"},
-    "sqlalchemy": {"stores", "source/postgres.py", "source/sql.py"},
+    "sqlalchemy": {"stores", "source/postgres.py", "source/sql.py", "source/sql_connection.py"},
     "psycopg": {"stores", "source/postgres.py", "source/sql.py", "source/table_queue.py"},
     "kombu": {"source/broker.py"},
     "psycopg2": {"stores"},

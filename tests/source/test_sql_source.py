@@ -11,12 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from vector_assets.errors import SourceError
+from vector_assets.errors import SourceError, SpecError
 from vector_assets.records import BadRow, KeyColumn, RawRow
 from vector_assets.source.open import open_source
 from vector_assets.source.sql import SqlReader
-from vector_assets.spec import Collection
-from vector_assets.spec.load import find_problems
+from vector_assets.spec import Collection, SqlSource
+from vector_assets.spec.load import find_problems, load_collection
+from vector_assets.spec.scaffold import init_project
+from vector_assets.stores.declaring import write_declaration
 from vector_assets.stores.urls import DatabaseUrl
 
 FIELDS = {"title": "text", "price": "number", "at": "datetime", "topic": "category"}
@@ -248,6 +250,26 @@ def test_a_declaration_that_cannot_be_is_refused_with_its_line(url: str, rest: s
     problems = list(map(str, find_problems(DECLARATION.format(url=url, rest=rest), "d.yaml")))
     assert len(problems) == 1 and problems[0].startswith(expected), problems
     assert "hunter2" not in problems[0]
+
+
+@pytest.mark.parametrize("database", ["lite", "duck", "other"])
+def test_a_first_declaration_is_written_from_a_table(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    request.getfixturevalue(database)
+    project = init_project(tmp_path / "shop")
+    path = write_declaration(project, "orders", "env:WAREHOUSE_URL#orders", id_column=None)
+    declared = load_collection(path)
+    assert declared.source == SqlSource(kind="sql", url="{{ env.WAREHOUSE_URL }}", table="orders", id="order_id"), (
+        "the reference, not what it stands for"
+    )
+    assert set(declared.fields) == {"title", "price", "at", "topic", "note"}
+    assert (declared.fields["price"], declared.fields["at"]) == ("number", "datetime")
+    assert len(list(open_source(declared).rows())) == 2
+    with pytest.raises(SpecError, match="expected env:VARIABLE#table, such as env:WAREHOUSE_URL#sales"):
+        write_declaration(project, "other", "env:WAREHOUSE_URL", id_column=None)
+    with pytest.raises(SourceError, match="nowhere"):
+        write_declaration(project, "other", "env:WAREHOUSE_URL#nowhere", id_column=None)
 
 
 def test_a_declaration_is_checked_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:

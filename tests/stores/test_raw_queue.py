@@ -227,26 +227,28 @@ def test_a_malformed_message_is_set_aside_and_the_rest_goes_on(broker: Broker, w
         "{not json",
         "[1]",
         {"op": "upsert", "title": "nameless", "version": 1},
+        upsert("x" * 9_000, "whose id Postgres cannot index", version=1),
         {"op": "replace", "id": "b", "version": 1},
         upsert("a", 7, version=2),
         upsert("c", "no version"),
         upsert("d", "fine", version=1),
     )
     done = broker.drain()
-    assert (counts(done), done.unreadable) == ((2, 1, 0, 0), 6)
+    assert (counts(done), done.unreadable) == ((2, 1, 0, 0), 7)
     assert broker.waiting() == 0
     assert broker.rows() == {"a": "good", "d": "fine"}, "the last good state stays"
     said = {failure.error for failure in workspace.failures.list(broker.collection.name)}
     assert said == {
         "not JSON (Expecting property name enclosed in double quotes at character 2); expected {op, id, fields…}",
         "found a list; expected {op, id, fields…}",
-        "id is null; expected {op, id, fields…}",
+        "id is null; expected text of 1 to 2000 bytes or a whole number",
+        f"id is the text '{'x' * 59}…; expected text of 1 to 2000 bytes or a whole number",
         "op: expected upsert or delete, found the text 'replace'",
         "title: expected text, found the number 7",
         "version: expected a whole number of 64 bits, found null",
     }
     broker.send(upsert("a", "mended", version=3), upsert("b", "mended", version=1), delete("c", version=1))
-    assert broker.drain().unreadable == 3, "what can be named is forgotten when it is mended"
+    assert broker.drain().unreadable == 4, "what can be named is forgotten when it is mended"
 
 
 DRAIN = """

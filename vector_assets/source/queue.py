@@ -18,6 +18,8 @@ from vector_assets.spec.source import QueueSource
 
 _EXPECTED = "expected {op, id, fields…}"
 _MOST = 2**63
+#: Postgres cannot index much longer ones, and a message that cannot be stored must not come again for ever.
+_LONGEST_KEY = 2_000
 _POSTGRES = ("postgres://", "postgresql://", "postgresql+")
 
 
@@ -77,7 +79,8 @@ class QueueReader:
             return bad_row(where, f"found {found(data)}; {_EXPECTED}", body)
         key = _text_key(data.get(self.source.id))
         if key is None:
-            return bad_row(where, f"{self.source.id} is {found(data.get(self.source.id))}; {_EXPECTED}", body)
+            said = f"{self.source.id} is {found(data.get(self.source.id))}"
+            return bad_row(where, f"{said}; expected text of 1 to {_LONGEST_KEY} bytes or a whole number", body)
         try:
             sequence = self._sequence(data, message)
             return RowChange(key, self._row(data, key), sequence)
@@ -113,4 +116,4 @@ def _text_key(value: object) -> Key | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         return None
     text = str(value)
-    return (text,) if is_storable(text) else None
+    return (text,) if is_storable(text) and len(text.encode()) <= _LONGEST_KEY else None

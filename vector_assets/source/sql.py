@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import quoted_name
 
 from vector_assets.errors import SourceError
@@ -22,7 +17,7 @@ from vector_assets.records import BadRow, Key, KeyColumn, RawRow
 from vector_assets.source import positions
 from vector_assets.source.formats import bad_row
 from vector_assets.source.keys import row_key
-from vector_assets.source.secrets import secret_url, without_secrets
+from vector_assets.source.sql_connection import FILES, connected, read_url
 from vector_assets.source.storable import is_storable
 from vector_assets.source.values import WrongValue, convert, found, plain
 from vector_assets.spec.collection import Collection
@@ -31,8 +26,6 @@ from vector_assets.spec.source import SqlSource
 _VERSION = 1
 #: Keys that are looked up by one statement.
 _LOOKED_UP = 500
-_EXTRAS = {"duckdb": "duckdb"}
-_FILES = ("sqlite", "duckdb")
 
 
 class SqlReader:
@@ -52,7 +45,7 @@ class SqlReader:
     def key(self) -> tuple[KeyColumn, ...]:
         """One column named by ``source.id``: bigint where the first row's is a whole number, else text."""
         column = self._rows.c[self._source.id]
-        with self._connected() as connection:
+        with connected(self._url, self._collection.name) as connection:
             self._check_columns(connection)
             first = connection.execute(sa.select(column).where(column.is_not(None)).limit(1)).scalar()
         return (KeyColumn(self._source.id, "bigint" if isinstance(plain(first), int) else "text"),)
@@ -70,7 +63,7 @@ class SqlReader:
             return "not known before it is read"
         cursor = self._rows.c[self._source.cursor]
         highest = sa.select(sa.func.max(cursor)).scalar_subquery()
-        with self._connected() as connection:
+        with connected(self._url, self._collection.name) as connection:
             self._check_columns(connection)
             counted = connection.execute(
                 sa.select(
@@ -125,11 +118,15 @@ class SqlReader:
     # -- reading
 
     @cached_property
+    def _url(self) -> sa.URL:
+        return read_url(self._source.url, self._collection.name)
+
+    @cached_property
     def _rows(self) -> sa.FromClause:
         names = dict.fromkeys([self._source.id, *self._fields, *filter(None, [self._source.cursor])])
         # Elsewhere a quoted name may be another one; in these it never is, and more words are reserved than SQLAlchemy
         # knows.
-        quote = True if self._url.get_backend_name() in _FILES else None
+        quote = True if self._url.get_backend_name() in FILES else None
         wanted: list[sa.ColumnClause[Any]] = [sa.column(quoted_name(name, quote)) for name in names]
         if self._source.table:
             schema, _, table = self._source.table.rpartition(".")
@@ -163,7 +160,7 @@ class SqlReader:
             yield (self._id(row[0], kind, number),)
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Sequence[Any]]:
-        with self._connected() as connection:
+        with connected(self._url, self._collection.name) as connection:
             self._check_columns(connection)
             batches = connection.execution_options(stream_results=True, yield_per=self._source.batch)
             for batch in batches.execute(query).partitions():
@@ -192,55 +189,3 @@ class SqlReader:
 
     def _where(self, column: str) -> str:
         return f"{self._collection.name}: {column}"
-
-    # -- connecting
-
-    @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        url = self._url.render_as_string(hide_password=False)
-        try:
-            with self._engine().connect() as connection:
-                yield connection
-        except NoSuchModuleError as error:
-            raise SourceError(f"{self._collection.name}: {_missing(str(error))}") from None
-        except ModuleNotFoundError as error:
-            raise SourceError(f"{self._collection.name}: {_missing(str(error.name))}") from None
-        except SQLAlchemyError as error:
-            # The driver's own words: SQLAlchemy's carry the statement, and a link.
-            said = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            # Parameters of the URL may be tokens.
-            shown = self._url.set(query={}).render_as_string(hide_password=True)
-            why = without_secrets(str(said), url)[:500]
-            raise SourceError(f"{self._collection.name}: {shown} cannot be read: {why}") from None
-
-    @cached_property
-    def _url(self) -> sa.URL:
-        try:
-            url = sa.make_url(secret_url(self._source.url, self._collection.name))
-        except (ArgumentError, ValueError):
-            raise SourceError(
-                f"{self._collection.name}: the variable of source.url holds no URL; "
-                "expected dialect://user:password@host/database"
-            ) from None
-        is_bare = url.drivername in ("postgresql", "postgres")
-        return url.set(drivername="postgresql+psycopg") if is_bare else url
-
-    def _engine(self) -> sa.Engine:
-        url = self._url
-        options: dict[str, Any] = {}
-        backend = url.get_backend_name()
-        if backend in _FILES and url.database and url.database != ":memory:":
-            if not Path(url.database).is_file():  # which sqlite would make, empty
-                raise SourceError(f"{self._collection.name}: {url.database}: no such file; expected a database")
-            options = {"read_only": True} if backend == "duckdb" else {}
-        execution: Mapping[str, Any] = {"postgresql_readonly": True} if backend == "postgresql" else {}
-        return sa.create_engine(
-            url, poolclass=NullPool, hide_parameters=True, connect_args=options, execution_options=execution
-        )
-
-
-def _missing(said: str) -> str:
-    name = re.sub(r".*:", "", said).strip().split(".")[0]
-    extra = _EXTRAS.get(name)
-    install = f"pip install 'vector-assets[{extra}]'" if extra else f"install the SQLAlchemy dialect for {name}"
-    return f"the driver of its URL is not installed ({name}); {install}"

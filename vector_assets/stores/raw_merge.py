@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import sql
 
 from vector_assets.errors import SourceError
@@ -111,11 +112,17 @@ class Staging:
                 )
             ).rowcount
         names = plain([*key_names(relation.key), *rest])
-        inserted = self.connection.execute(
-            sql.SQL("insert into {} ({}) select {} from pg_temp.staged on conflict do nothing").format(
-                relation.table, names, names
-            )
-        ).rowcount
+        try:
+            inserted = self.connection.execute(
+                sql.SQL("insert into {} ({}) select {} from pg_temp.staged on conflict do nothing").format(
+                    relation.table, names, names
+                )
+            ).rowcount
+        except psycopg.errors.ProgramLimitExceeded as error:
+            raise SourceError(
+                f"{self.collection.name}: an id is too long ({error.diag.message_primary}); "
+                "expected 2,000 bytes at most"
+            ) from None
         return inserted, updated, deleted
 
     def _names(self) -> list[str]:

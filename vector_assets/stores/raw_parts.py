@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeGuard
 
 from psycopg import sql
@@ -17,6 +16,7 @@ from vector_assets.errors import SourceError
 from vector_assets.records import BadRow, PartedReader, RawRow, SourcePart, SourceReader
 from vector_assets.spec import Collection
 from vector_assets.stores.database import Connection
+from vector_assets.stores.raw_known import KnownPart, partition_versions, read_known
 from vector_assets.stores.raw_merge import Staging, refuse_empty, same
 from vector_assets.stores.raw_tables import (
     PART,
@@ -33,17 +33,6 @@ from vector_assets.stores.relation import Relation, columns
 def is_parted(reader: SourceReader) -> TypeGuard[PartedReader]:
     """Tell whether a source consists of parts."""
     return hasattr(type(reader), "parts")
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A part as it was last read."""
-
-    number: int
-    version: str
-    partition: str
-    scope: str
-    rows: int
 
 
 def sync_parts(
@@ -65,7 +54,7 @@ def sync_parts(
         changed = one.run()
         rows, version = writer.record(connection, collection, one.relation, fingerprint if one.is_complete() else None)
         writer.failures.amend(connection, collection.name, "raw", one.staging.bad, one.mended(), run_id=run_id)
-        versions = one.versions()
+        versions = partition_versions(connection, writer.database, collection, one.relation, one.touched())
         unreadable = writer.count_failures(connection, collection)
     writer.analyze(one.relation)
     return RawSync(rows, *changed, unreadable, time.perf_counter() - started, version, read=True, partitions=versions)
@@ -86,7 +75,7 @@ class _Reading:
         self.writer, self.connection = writer, connection
         self.collection, self.reader, self.parts = collection, reader, parts
         self.partial = partitions is not None
-        self.all_known = self._read_known()
+        self.all_known = read_known(self.connection, self.writer.database, self.collection)
         there = [part for part in parts if partitions is None or part.partition in partitions]
         self.known = {
             name: known for name, known in self.all_known.items() if partitions is None or known.partition in partitions
@@ -128,7 +117,7 @@ class _Reading:
 
     def is_complete(self) -> bool:
         """Tell whether every part of the source is now as it was read."""
-        known = self._read_known()
+        known = read_known(self.connection, self.writer.database, self.collection)
         return all(not self._differs(part, known.get(part.name)) for part in self.parts)
 
     def mended(self) -> list[str]:
@@ -145,44 +134,15 @@ class _Reading:
         ).fetchall()
         return [str(row[0]) for row in rows if str(row[0]) not in bad]
 
-    def versions(self) -> dict[str, str]:
-        """Return the version of each partition that was read: count and digest of its rows."""
-        touched = {part.partition for part in self.changed} | {known.partition for known in self.gone.values()}
-        touched.discard("")
-        if not touched:
-            return {}
-        fields = columns(list(self.collection.fields), "r")
-        text = sql.SQL("json_build_array({}, {})::text").format(self.relation.source_key("r"), fields)
-        rows = self.connection.execute(
-            self.writer.database.compose(
-                "select p.partition, count(*), bit_xor(hashtextextended({row_text}, 0)) from {table} r "
-                "join {ops}.source_parts p on p.number = r.{part} "
-                "where p.collection = %s and p.partition = any(%s) group by 1",
-                row_text=text,
-                table=self.relation.table,
-                part=sql.Identifier(PART),
-            ),
-            (self.collection.name, list(touched)),
-        ).fetchall()
-        found = {str(name): f"{count}-{int(str(one)) & 0xFFFFFFFFFFFFFFFF:016x}" for name, count, one in rows}
-        return {name: found.get(name, "0") for name in sorted(touched)}
+    def touched(self) -> list[str]:
+        """Return the partitions that were read."""
+        found = {part.partition for part in self.changed} | {known.partition for known in self.gone.values()}
+        return sorted(found - {""})
 
     # -- parts
 
-    def _differs(self, part: SourcePart, known: _Known | None) -> bool:
+    def _differs(self, part: SourcePart, known: KnownPart | None) -> bool:
         return known is None or (known.version, known.scope) != (part.version, self.reader.scope)
-
-    def _read_known(self) -> dict[str, _Known]:
-        rows = self.connection.execute(
-            self.writer.database.compose(
-                "select part, number, version, partition, scope, rows from {ops}.source_parts where collection = %s"
-            ),
-            (self.collection.name,),
-        ).fetchall()
-        return {
-            str(row[0]): _Known(int(str(row[1])), str(row[2]), str(row[3]), str(row[4]), int(str(row[5])))
-            for row in rows
-        }
 
     def _number_parts(self) -> dict[str, int]:
         put = self.writer.database.compose(
