@@ -257,6 +257,7 @@ def test_a_backfill_of_seven_days_opens_and_touches_only_those(folder: Folder) -
     after = folder.stored()
     assert sum(after[key] != before[key] for key in before) == 14
     assert counts(folder.sync(partitions=week, **PARTITIONED)) == (28, 0, 0, 0), "read again, nothing differs"
+    assert len(folder.opened) == 14, "a backfill asks for a reading, whether or not files changed"
     rest = folder.sync(**PARTITIONED)
     assert (counts(rest), len(folder.opened)) == ((28, 0, 14, 0), 14), "the others were not taken for read"
     assert folder.sync(**PARTITIONED).read is False
