@@ -66,6 +66,27 @@ def test_wrong_rows(project: Project, execute: Execute, rows: str | None, words:
     assert raw_is_untouched(execute, project.name)
 
 
+@pytest.mark.parametrize(
+    ("source", "variables", "words"),
+    [
+        ("{kind: sql, url: 'sqlite:///a', table: t}", {}, ("defs.yaml:4", "source.url", "is written out")),
+        ("{kind: sql, url: '{{ env.SHOP }}', table: t}", {}, ("the variable SHOP is not set",)),
+        ("{kind: sql, url: '{{ env.SHOP }}', table: t}", {"SHOP": "sqlite:////none"}, ("/none: no such file",)),
+        ("{kind: queue, queue: inbox_nowhere}", {}, ("no table with position and message", "create table")),
+        ("{kind: queue, queue: q, url: '{{ env.SHOP }}'}", {"SHOP": "redis://:hunter2@127.0.0.1:9"}, ("queue q",)),
+        ("{kind: file, path: 'a/{date}/*.csv', partition: day}", {}, ("defs.yaml:4", "since")),
+    ],
+)
+def test_a_wrong_source(
+    project: Project, execute: Execute, source: str, variables: dict[str, str], words: tuple[str, ...]
+) -> None:
+    declared = DECLARATION.replace("{{kind: file, path: rows.jsonl}}", source.replace("{", "{{").replace("}", "}}"))
+    project.write(declared, rows=None)
+    for command in (["plan", project.name], ["materialize", project.name, "--stage", "raw"]):
+        assert "hunter2" not in refused(project.command(*command, **variables), *words)
+    assert raw_is_untouched(execute, project.name)
+
+
 def test_one_unreadable_line_is_set_aside_and_the_rest_goes_on(project: Project, execute: Execute) -> None:
     project.write(rows=GOOD + "{broken\n")
     done = project.command("materialize", project.name, "--stage", "raw")

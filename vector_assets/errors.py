@@ -48,6 +48,10 @@ class EncoderError(UserError):
     """A checkpoint cannot be loaded: files missing, weights not safetensors, an unknown name."""
 
 
+class NotFinite(EncoderError, ValueError):
+    """A vector is not finite: of one text that text's fault, of every text the weights'. So it is both."""
+
+
 class ProviderBusy(UserError):
     """An encoder's provider refuses work for now. ``retry_after`` is how long it asks to wait, in seconds.
 

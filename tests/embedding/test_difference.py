@@ -11,6 +11,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.embedding.encoding import PROBE
+from vector_assets.errors import EncoderError
 from vector_assets.records import Generation
 from vector_assets.stores.workspace import Workspace
 
@@ -218,7 +219,7 @@ def test_an_encoder_that_fails_on_everything_ends_the_run(
         raise RuntimeError("device lost")
 
     encoder.during = broken
-    with pytest.raises(RuntimeError, match="device lost"):
+    with pytest.raises(EncoderError, match=r"does not even take a plain sentence .*device lost"):
         store.embed()
     assert workspace.failures.list(name) == ()
     encoder.during = None

@@ -63,14 +63,18 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         ),
         (
             ("kind: file", "kind: fil"),
-            ["4: source.kind: found 'fil'; did you mean file?; expected one of file, python_code, postgres"],
+            [
+                "4: source.kind: found 'fil'; did you mean file?; "
+                "expected one of file, python_code, postgres, sql, queue"
+            ],
         ),
-        (("kind: file, ", ""), ["4: source.kind: is missing; expected one of file, python_code, postgres"]),
+        (("kind: file, ", ""), ["4: source.kind: is missing; expected one of file, python_code, postgres, sql, queue"]),
         (("{kind: file, path: a.jsonl}", "5"), ["4: source: found 5; expected a mapping"]),
         (
             ("path: a", "pth: a"),
             [
-                "4: source.pth: unknown key; did you mean path?; expected one of kind, path, id, format",
+                "4: source.pth: unknown key; did you mean path?; "
+                "expected one of kind, path, id, format, partition, since, allow_empty",
             ],
         ),
         (("[title]", "[titel]"), ["7: spaces.text.fields: titel is not a declared field; expected one of title"]),

@@ -6,7 +6,16 @@ from vector_assets.assets.keys import key
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.errors import NotFound
 from vector_assets.source.open import open_source
-from vector_assets.spec import Collection, PostgresSource
+from vector_assets.source.queue import QueueReader
+from vector_assets.spec import Collection, PostgresSource, QueueSource, SqlSource
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def build_source_sensor(collection: Collection) -> dg.SensorDefinition:
@@ -27,6 +36,15 @@ def build_source_sensor(collection: Collection) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, workspace: WorkspaceResource
     ) -> dg.SensorResult | dg.SkipReason:
         stores = workspace.open()
+        source = collection.source
+        if isinstance(source, QueueSource):
+            reader = QueueReader(collection, source)
+            if not reader.waiting(stores.database.url.libpq):
+                return dg.SkipReason("the queue is empty")
+            return _asked_unless_running(context, collection)
+        if isinstance(source, SqlSource) and source.cursor is None:
+            # Nothing short of reading it tells whether a query gives something else.
+            return _asked_unless_running(context, collection)
         if isinstance(collection.source, PostgresSource):
             now = stores.raw.look(collection)
             known = stores.raw.version(collection.name)
@@ -46,6 +64,17 @@ def build_source_sensor(collection: Collection) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=[request], cursor=now)
 
     return source_sensor
+
+
+def _asked_unless_running(
+    context: dg.SensorEvaluationContext, collection: Collection
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for ``raw`` unless what was asked for before is still on its way."""
+    tags = {"dagster/sensor_name": f"{collection.name}_source"}
+    under_way = dg.RunsFilter(tags=tags, statuses=_UNDER_WAY)
+    if context.instance.get_run_records(under_way, limit=1):
+        return dg.SkipReason("the run that was asked for before has not ended")
+    return dg.SensorResult(run_requests=[dg.RunRequest(asset_selection=[key("raw", collection)])])
 
 
 def build_automation_sensor(collection: Collection) -> dg.AutomationConditionSensorDefinition:

@@ -31,7 +31,12 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.
 
 def new(
     name: Annotated[str, typer.Argument(help="Name of the new collection.", show_default=False)],
-    source: Annotated[str, typer.Option("--from", help="A file, a glob, or table:schema.name in the database.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", help="A file, a glob, table:schema.name in the database, or env:URL_VARIABLE#table of another."
+        ),
+    ],
     project: ProjectOption = None,
     id_column: Annotated[str | None, typer.Option("--id", help="The column that names a row.")] = None,
 ) -> None:

@@ -6,15 +6,17 @@ import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 
 import pyarrow as pa
 
 from vector_assets.errors import SourceError
-from vector_assets.records import BadRow, KeyColumn, RawRow
+from vector_assets.records import BadRow, KeyColumn, RawRow, SourcePart
 from vector_assets.source.formats import ENDINGS, READERS, Line, Request, bad_row, parquet_type
+from vector_assets.source.partitions import as_glob, partition_of
 from vector_assets.source.storable import is_storable
-from vector_assets.source.storage import SourceFile, find_files, open_bytes, open_seekable
+from vector_assets.source.storage import NoFile, SourceFile, find_files, open_bytes, open_seekable
 from vector_assets.source.values import WrongValue, convert, convert_cell, found
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.source import FileFormat, FileSource
@@ -33,48 +35,86 @@ class FileReader:
         self._source = source
         self._fields = collection.fields
         self._url = collection.resolve(source.path)
+        self._files: dict[str, SourceFile] = {}
 
     @cached_property
     def files(self) -> tuple[SourceFile, ...]:
         """The files as they were found first, sorted by path."""
-        return find_files(self._url)
+        return self._find()
 
     @cached_property
     def key(self) -> tuple[KeyColumn, ...]:
         """One column named by ``source.id``: bigint where Parquet holds integers, else text."""
-        kinds = {self._key_type(file): file.name for file in reversed(self.files)}
-        if len(kinds) > 1:
-            parts = " and ".join(f"{kind} in {name}" for kind, name in sorted(kinds.items()))
-            raise SourceError(f"{self._url}: {self._source.id} is {parts}; expected one type in all files")
-        return (KeyColumn(name=self._source.id, type=next(iter(kinds))),)
+        # The first file tells; each of the others is held against it when it is read.
+        kind = self._key_type(self.files[0]) if self.files else "text"
+        return (KeyColumn(name=self._source.id, type=kind),)
+
+    @property
+    def scope(self) -> str:
+        """Digest of how files are read."""
+        how = [_VERSION, self._source.id, self._source.format, list(self._fields.items())]
+        return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """Digest of every file's path, size and time of writing, and of how they are read."""
-        how = [_VERSION, self._source.id, self._source.format, list(self._fields.items())]
-        files = [[file.name, file.size, file.stamp] for file in find_files(self._url)]
-        return hashlib.sha256(json.dumps([how, files]).encode()).hexdigest()
+        files = [[file.name, file.size, file.stamp] for file in self._find_now()]
+        return hashlib.sha256(json.dumps([self.scope, files]).encode()).hexdigest()
 
-    def rows(self) -> Iterator[RawRow | BadRow]:
-        """Stream the rows of all files in order."""
-        wants_integer = self.key[0].type == "bigint"
+    def parts(self) -> tuple[SourcePart, ...]:
+        """Return the files with what tells that they changed: etag or time of writing, and size."""
+        files = self._find_now()
+        self._files = {file.name: file for file in files}
+        return tuple(SourcePart(file.name, f"{file.size} {file.stamp}", self._partition(file) or "") for file in files)
+
+    def read(self, parts: Sequence[SourcePart]) -> Iterator[tuple[SourcePart, RawRow | BadRow]]:
+        """Stream the rows of some files."""
         seen = set[bytes]()
         columns = _Columns(self._source.id, tuple(self._fields))
         good, first_bad = 0, None
-        for file in self.files:
+        for part in parts:
+            file = self._files[part.name]
+            self._check_key(file)
             # Closed by hand: where a row ends the reading, the file is not left to the garbage collector.
             with closing(self._lines(file, columns)) as lines:
                 for line in lines:
-                    row = line if isinstance(line, BadRow) else self._row(line, file, columns, wants_integer)
+                    row = line if isinstance(line, BadRow) else self._row(line, file, columns)
                     if isinstance(row, BadRow):
                         first_bad = first_bad or row
                     else:
                         good += 1
+                    if row.key is not None and not isinstance(line, BadRow):
                         self._once(row.key[0], line.where, seen)
-                    yield row
-        if first_bad and not good:
+                    yield part, row
+        # What is true of all files need not be true of the few that changed.
+        is_whole = len(parts) == len(self._files)
+        if first_bad and not good and is_whole:
             raise SourceError(f"{first_bad.where}: {first_bad.error}; not one row of the source can be read")
-        if good:
-            columns.check_all(self._url if len(self.files) > 1 else self.files[0].name)
+        if good and is_whole:
+            columns.check_all(self._url if len(parts) > 1 else parts[0].name)
+
+    def rows(self) -> Iterator[RawRow | BadRow]:
+        """Stream the rows of all files in order."""
+        self._files = {file.name: file for file in self.files}
+        for _, row in self.read([SourcePart(name, "") for name in self._files]):
+            yield row
+
+    def _find_now(self) -> tuple[SourceFile, ...]:
+        try:
+            return self._find()
+        except NoFile as error:
+            raise NoFile(f"{error}. Where all rows really left, declare allow_empty: true in source") from None
+
+    def _find(self) -> tuple[SourceFile, ...]:
+        try:
+            files = find_files(as_glob(self._url))
+        except NoFile:
+            if self._source.allow_empty:
+                return ()
+            raise
+        return tuple(file for file in files if self._partition(file) is not None)
+
+    def _partition(self, file: SourceFile) -> str | None:
+        return partition_of(file, self._url, self._source)
 
     def _lines(self, file: SourceFile, columns: _Columns) -> Generator[Line | BadRow]:
         kind = self._format(file)
@@ -88,15 +128,16 @@ class FileReader:
         with (open_seekable if kind == "parquet" else open_bytes)(file) as stream:
             yield from READERS[kind](stream, Request(name=file.name, wanted=wanted, tell=tell))
 
-    def _row(self, line: Line, file: SourceFile, columns: _Columns, wants_integer: bool) -> RawRow | BadRow:
-        key = self._id(line, columns, wants_integer)
+    def _row(self, line: Line, file: SourceFile, columns: _Columns) -> RawRow | BadRow:
+        key = self._id(line, columns, self.key[0].type == "bigint")
         converter = convert_cell if self._format(file) in ("csv", "tsv") else convert
         values = []
         for (name, kind), value in zip(self._fields.items(), line.values[1:], strict=True):
             try:
                 values.append(converter(value, kind))
             except WrongValue as error:
-                return bad_row(line.where, f"{name}: {error}", json.dumps(line.values, default=str, ensure_ascii=False))
+                content = json.dumps(line.values, default=str, ensure_ascii=False)
+                return replace(bad_row(line.where, f"{name}: {error}", content), key=(key,))
         return RawRow(key=(key,), values=tuple(values))
 
     def _id(self, line: Line, columns: _Columns, wants_integer: bool) -> str | int:
@@ -129,6 +170,13 @@ class FileReader:
                 "expected .jsonl, .csv, .tsv or .parquet (or with .gz), or format: in the source"
             )
         return kind
+
+    def _check_key(self, file: SourceFile) -> None:
+        first = next(iter(self.files))
+        kinds = {self._key_type(file): file.name, self.key[0].type: first.name}
+        if len(kinds) > 1:
+            parts = " and ".join(f"{kind} in {name}" for kind, name in sorted(kinds.items()))
+            raise SourceError(f"{self._url}: {self._source.id} is {parts}; expected one type in all files")
 
     def _key_type(self, file: SourceFile) -> str:
         if self._format(file) != "parquet":

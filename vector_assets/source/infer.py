@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from vector_assets.errors import SourceError
 from vector_assets.records import BadRow
 from vector_assets.source.formats import ENDINGS, READERS, Request
 from vector_assets.source.storage import SourceFile, find_files, open_bytes, open_seekable
-from vector_assets.source.values import WrongValue, convert, convert_cell
+from vector_assets.source.values import WrongValue, convert, convert_cell, plain
 from vector_assets.spec.declare import render_declaration
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.source import FileFormat
@@ -104,13 +104,34 @@ def new_declaration(
     if kind is None:
         raise SourceError(f"{file.name}: the ending does not tell the format; expected .jsonl, .csv, .tsv or .parquet")
     columns = _read_columns(file, kind)
-    key = _key(file, columns, id_column)
-    kinds = {column.name: column.kind() for column in columns if column.name != key}
-    usable = {column: found for column, found in kinds.items() if found and _is_name(column)}
-    left_out = {column: _why(column, kinds[column]) for column in kinds if column not in usable}
+    key = _key(file.name, columns, id_column)
     source = {"kind": "file", "path": _relative(absolute, folder, root)}
     source |= {} if key == "id" else {"id": key}
     source |= {"format": kind} if format and ENDINGS.get(file.ending) != format else {}
+    return _declared(name, source, columns, key)
+
+
+def declaration_of_rows(
+    name: str,
+    source: Mapping[str, str],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    where: str,
+    id_column: str | None = None,
+) -> str:
+    """Return the YAML of a collection over some rows of a query or table that ``source`` names."""
+    if not rows:
+        raise SourceError(f"{where}: has no row; expected some to read the types of the columns from")
+    read = [_Column(column, tuple(plain(row[place]) for row in rows), False) for place, column in enumerate(columns)]
+    key = _key(where, read, id_column)
+    return _declared(name, {**source, **({} if key == "id" else {"id": key})}, read, key)
+
+
+def _declared(name: str, source: Mapping[str, str], columns: Sequence[_Column], key: str) -> str:
+    kinds = {column.name: column.kind() for column in columns if column.name != key}
+    usable = {column: found for column, found in kinds.items() if found and _is_name(column)}
+    left_out = {column: _why(column, kinds[column]) for column in kinds if column not in usable}
     return render_declaration(
         name,
         source,
@@ -142,11 +163,11 @@ def _sample(
         return [line.values for line in islice(lines, _ROWS) if not isinstance(line, BadRow)]
 
 
-def _key(file: SourceFile, columns: Sequence[_Column], asked: str | None) -> str:
+def _key(where: str, columns: Sequence[_Column], asked: str | None) -> str:
     there = {column.name: column for column in columns}
     if asked is not None:
         if asked not in there:
-            raise SourceError(f"{file.name}: has no column {asked}; it has {', '.join(there)}")
+            raise SourceError(f"{where}: has no column {asked}; it has {', '.join(there)}")
         return asked
     ordered = [there[name] for name in _ID_NAMES if name in there] + [c for c in columns if c.name not in _ID_NAMES]
     found = next(
@@ -154,7 +175,7 @@ def _key(file: SourceFile, columns: Sequence[_Column], asked: str | None) -> str
     )
     if found is None:
         raise SourceError(
-            f"{file.name}: no column names its rows (unique and never empty); expected one, it has {', '.join(there)}"
+            f"{where}: no column names its rows (unique and never empty); expected one, it has {', '.join(there)}"
         )
     return found
 

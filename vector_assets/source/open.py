@@ -6,8 +6,10 @@ from vector_assets.errors import SourceError
 from vector_assets.records import SourceReader
 from vector_assets.source.files import FileReader
 from vector_assets.source.python_code import PythonCodeReader
+from vector_assets.source.queue import QueueReader
+from vector_assets.source.sql import SqlReader
 from vector_assets.spec.collection import Collection
-from vector_assets.spec.source import FileSource, PythonCodeSource
+from vector_assets.spec.source import FileSource, PythonCodeSource, QueueSource, SqlSource
 
 
 def open_source(collection: Collection) -> SourceReader:
@@ -17,4 +19,8 @@ def open_source(collection: Collection) -> SourceReader:
         return FileReader(collection, source)
     if isinstance(source, PythonCodeSource):
         return PythonCodeReader(collection, source)
+    if isinstance(source, SqlSource):
+        return SqlReader(collection, source)
+    if isinstance(source, QueueSource):
+        return QueueReader(collection, source)
     raise SourceError(f"{collection.name}: the table {source.table} is used in place; expected a source that is copied")

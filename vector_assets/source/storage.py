@@ -23,6 +23,10 @@ _MAGIC = re.compile(r"[*?\[]")
 _STAMPS = ("mtime", "etag", "ETag", "last_modified", "LastModified", "updated", "created")
 
 
+class NoFile(SourceError):
+    """Nothing is where files are declared to be."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One file: its file system, its path there, the name that messages show, its size and when it was written."""
@@ -49,9 +53,9 @@ def find_files(url: str) -> tuple[SourceFile, ...]:
         if not paths and _MAGIC.search(path):
             paths = sorted(str(found) for found in system.glob(path) if not system.isdir(found))
             if not paths:
-                raise SourceError(f"{shown}: no file matches; expected at least one file")
+                raise NoFile(f"{shown}: no file matches; expected at least one file")
         if not paths:
-            raise SourceError(f"{shown}: no such file; expected a path, a glob or an fsspec URL")
+            raise NoFile(f"{shown}: no such file; expected a path, a glob or an fsspec URL")
         if system.isdir(paths[0]):
             raise SourceError(f"{shown}: is a folder; expected a file or a glob such as {shown.rstrip('/')}/*.parquet")
         return tuple(_file(system, found) for found in paths)

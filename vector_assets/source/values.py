@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from vector_assets.records import Value
 from vector_assets.source.storable import is_storable, what_is_not_storable
@@ -33,6 +34,15 @@ def found(value: object) -> str:
         list: "a list",
         type(None): "null",
     }.get(type(value), f"{type(value).__name__} {shown}")
+
+
+def plain(value: object) -> object:
+    """Return a value of a database as the others know it: a uuid is its text, a whole decimal a number."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    return value
 
 
 def convert(value: object, kind: FieldType) -> Value:

@@ -7,7 +7,7 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
-from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, Source
+from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
 from vector_assets.spec.training import FieldPairs, Split, Training
 
@@ -25,10 +25,12 @@ __all__ = [
     "Index",
     "PostgresSource",
     "PythonCodeSource",
+    "QueueSource",
     "Source",
     "Space",
     "Spec",
     "Split",
+    "SqlSource",
     "TextSpace",
     "Training",
 ]

@@ -12,7 +12,9 @@ ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 #: Columns that Postgres has in every table, or that the view over a collection's rows adds.
-RESERVED_COLUMNS = frozenset(("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "generation", "embedded_at", "stale"))
+RESERVED_COLUMNS = frozenset(
+    ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "source_part", "generation", "embedded_at", "stale")
+)
 #: The key's columns also stand beside the arguments and results of the search function.
 RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no", "score",
     "chunk_start", "chunk_stop", "chunk_digest",
@@ -22,7 +24,8 @@ RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no",
 class Spec(BaseModel):
     """What a user declares. Two equal declarations are equal values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Inputs are hidden from pydantic's own message: what stands in place of a reference may be a password.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _is_name(value: str) -> str:
@@ -41,6 +44,13 @@ def _is_env_reference(value: str) -> str:
     if not ENV_REFERENCE.fullmatch(value):
         raise ValueError("must be a reference such as {{ env.MY_DATABASE_URL }}: secrets never stand in a declaration")
     return value
+
+
+def variable_of(reference: str) -> str:
+    """Return the name of the variable that a SecretReference refers to."""
+    found = ENV_REFERENCE.fullmatch(reference)
+    assert found, "a SecretReference is one"
+    return found[1]
 
 
 Name = Annotated[str, AfterValidator(_is_name)]

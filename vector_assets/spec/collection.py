@@ -14,7 +14,7 @@ from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
-from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, Source
+from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Space
 from vector_assets.spec.training import FieldPairs
 
@@ -73,7 +73,7 @@ class Collection(Spec):
         for name in self.fields:
             if name in RESERVED_COLUMNS:
                 yield f"fields.{name}: is the name of a column that Postgres or search adds; expected another"
-        if isinstance(self.source, FileSource) and self.source.id in RESERVED_KEYS:
+        if isinstance(self.source, FileSource | SqlSource | QueueSource) and self.source.id in RESERVED_KEYS:
             yield f"source.id: {self.source.id} is the name of a column that Postgres or search adds; expected another"
 
     def _unknown_fields(self) -> Iterator[str]:
@@ -106,8 +106,10 @@ class Collection(Spec):
             yield f"spaces.{name}.chunk: {first} is cut into chunks already; expected one such space in a collection"
 
     def _wrong_for_source(self) -> Iterator[str]:
-        if isinstance(self.source, FileSource) and self.source.id in self.fields:
+        if isinstance(self.source, FileSource | SqlSource | QueueSource) and self.source.id in self.fields:
             yield f"fields.{self.source.id}: is the id of the rows already; expected other columns"
+        if isinstance(self.source, QueueSource) and "op" in self.fields:
+            yield "fields.op: says what a message does (upsert or delete); expected other columns"
         if isinstance(self.source, PythonCodeSource):
             offered = ", ".join(f"{name}: {kind}" for name, kind in PYTHON_CODE_FIELDS.items())
             for name, kind in self.fields.items():

@@ -14,6 +14,8 @@ from vector_assets.spec.yaml_tree import Data, Tree, YamlFault, read_tree
 
 COMPONENT = "vector_assets.CollectionComponent"
 _TOP_KEYS = ("type", "attributes")
+#: Where references to secrets stand; they are resolved by whoever connects.
+_SECRETS = frozenset({("attributes", "source", "url")})
 
 
 def load_collection(path: Path) -> Collection:
@@ -52,7 +54,7 @@ def read_declaration(path: Path) -> str:
 
 def _read(text: str, where: str, folder: Path) -> Collection | tuple[Problem, ...]:
     try:
-        tree = read_tree(text)
+        tree = read_tree(text, as_written=_SECRETS)
     except YamlFault as fault:
         return (Problem(where, fault.line, _below_attributes(fault.path), str(fault)),)
     wrong = _wrong_top(tree, where)

@@ -114,6 +114,8 @@ def _finding(details: ErrorDetails, model: type[BaseModel], data: object) -> _Fi
 
 def _of_validator(path: Path, message: str, given: object, data: object) -> _Finding:
     """Read a validator's message: of one value it says what that must be; of a model it names the key itself."""
+    if "secrets" in message:
+        return _Finding(path, "is written out", "a reference" + message.removeprefix("must be a reference"))
     if message.startswith("must "):
         return _Finding(path, f"found {_shown(given)}", "to " + message.removeprefix("must "))
     named = _LEADING_PATH.fullmatch(message)

@@ -64,6 +64,74 @@ holds integers; whole numbers in JSONL become text. CSV and TSV have a header, a
 A line that cannot be read and a value of a wrong type are one failure each, and the rest goes on. A row without id, an
 id that stands twice, a column that no row has, and files without one readable row end the reading; nothing is kept.
 
+Only files that changed are opened again: etag, or time of writing, and size tell. Rows leave with their line and with
+their file; an id may move to another file. A row whose value cannot be read keeps its last good state and is named
+among the failures; a file with a line that nobody can name (broken JSON, not UTF-8) loses no rows until it reads well.
+A glob that suddenly matches nothing, or a file without a row where there were some, is refused; where that is meant,
+declare `allow_empty: true`.
+
+Files partitioned by time:
+
+```yaml
+  source:
+    kind: file
+    path: "s3://bucket/events/day={{date:%Y-%m-%d}}/*.parquet"
+    partition: day
+    since: 2026-01-01
+```
+
+`raw` then has one Dagster partition an hour, day or month. A backfill of seven days is one run that reads the files of
+those days, changed or not, and nothing else. A run without partitions reads what changed. All other assets stay whole.
+
+## Rows of another database
+
+```yaml
+  source:
+    kind: sql
+    url: "{{{{ env.WAREHOUSE_URL }}}}"
+    query: select * from sales.orders
+    id: order_id
+    cursor: updated_at
+```
+
+Any URL that SQLAlchemy has a driver for: `postgresql://` and `sqlite:///` are there, `duckdb:///` with the extra
+`duckdb`. A URL that is written out is refused; the variable is read when rows are read. Rows are streamed,
+`batch` at a time. `vector-assets new orders --from env:WAREHOUSE_URL#sales.orders` writes the declaration.
+
+- With `cursor`, only rows at or above the highest cursor seen are read (and those whose cursor is null): rows with an
+  equal cursor are not lost. Nothing is written where nothing differs.
+- `deletes: sweep` reads all ids each time. Rows that left leave here, and rows that were committed late, below the
+  cursor, are found. An *update* that is committed late is only found within `lookback` (seconds, or units of a number):
+  set it to the longest transaction of the application.
+- Without `cursor` all rows are read each time. Nothing short of that tells whether they changed, so with
+  `automation: {{on_change: true}}` they are read every `every` seconds: set that to what the database can bear.
+- A wrong value is one failure, and the row keeps its last good state. A null id, an id that stands twice, and no row
+  where there were some, end the reading; nothing is kept.
+
+## Rows of a queue
+
+```yaml
+  source:
+    kind: queue
+    url: "{{{{ env.QUEUE_URL }}}}"
+    queue: orders
+    sequence: version
+```
+
+A message is `{{"op": "upsert", "id": "7", "version": 3, "title": "…"}}` with the whole row (a field left out is null),
+or `{{"op": "delete", "id": "7", "version": 4}}`. Messages are applied in one transaction a batch and acknowledged after
+its commit: whatever dies, none is lost, and one that comes again changes nothing. With `sequence`, an older message
+never overwrites a newer one, in whatever order they come. A malformed one is acknowledged and named among the failures.
+
+- `redis://…`, `amqp://…` and what else kombu speaks (extra `queue`); publish with kombu. Redis hands out again what was
+  not acknowledged after `redelivery` seconds. Without `sequence` the last one delivered wins.
+- `postgresql://…`, or no `url` for our own database: a table, taken with `for update skip locked`. Without `sequence`
+  its `position` orders.
+
+```sql
+create table orders (position bigint generated always as identity primary key, message jsonb not null);
+```
+
 ## Rows of Python code
 
 The key is `distribution:module:qualname`. The fields are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
@@ -69,7 +70,14 @@ def _alternatives(annotation: object) -> list[object]:
     return [annotation]
 
 
-_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: ""}
+_WORDS = {
+    date: "a date such as 2026-01-31",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    NoneType: "",
+}
 
 
 def _word(part: object) -> str:

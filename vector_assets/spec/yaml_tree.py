@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -51,15 +51,18 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_tree(text: str, *, render_templates: bool = True) -> Tree:
-    """Read one YAML document. Raises YamlFault for bad syntax, duplicate keys, tags, or a template that fails."""
+def read_tree(text: str, *, render_templates: bool = True, as_written: Collection[Path] = ()) -> Tree:
+    """Read one YAML document. Raises YamlFault for bad syntax, duplicate keys, tags, or a template that fails.
+
+    Templates at the paths ``as_written`` are not rendered: the model holds the reference, never the secret.
+    """
     loader = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise YamlFault(1, (), "is empty; expected type: and attributes:")
-        reader = _TreeReader(loader, render_templates)
+        reader = _TreeReader(loader, render_templates, as_written)
         return Tree(data=reader.read(node, ()), lines=reader.lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -82,8 +85,9 @@ def read_tree(text: str, *, render_templates: bool = True) -> Tree:
 
 
 class _TreeReader:
-    def __init__(self, loader: _Loader, render_templates: bool) -> None:
+    def __init__(self, loader: _Loader, render_templates: bool, as_written: Collection[Path]) -> None:
         self._loader = loader
+        self._as_written = as_written
         self._render_templates = render_templates
         self._open: set[int] = set()
         self._nodes = 0
@@ -126,7 +130,8 @@ class _TreeReader:
         line = node.start_mark.line + 1
         if node.tag == f"{_TAG}str":
             try:
-                value = render(str(node.value)) if self._render_templates else str(node.value)
+                is_rendered = self._render_templates and path not in self._as_written
+                value = render(str(node.value)) if is_rendered else str(node.value)
             except TemplateFault as error:
                 raise YamlFault(line, path, str(error)) from error
         else:

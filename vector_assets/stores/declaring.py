@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vector_assets.errors import SourceError, SpecError
-from vector_assets.source.infer import new_declaration
+from vector_assets.source.infer import declaration_of_rows, new_declaration
+from vector_assets.source.sql_connection import sample_table
 from vector_assets.spec.declare import render_declaration
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.project import BUNDLED, Project
 from vector_assets.stores.workspace import open_workspace
 
 TABLE = "table:"
+VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)#(.+)")
 _NUMBERS = ("smallint", "integer", "bigint", "real", "double precision", "numeric")
 
 
@@ -24,13 +27,26 @@ def write_declaration(project: Project, name: str, source: str, *, id_column: st
     path = project.new_file(name)
     if path.exists():
         raise SpecError(f"{path} exists; choose another name or edit it")
-    if source.startswith(TABLE):
+    if source.startswith("env:"):
+        text = _of_variable(name, source, id_column)
+    elif source.startswith(TABLE):
         text = _of_table(name, source.removeprefix(TABLE))
     else:
         text = new_declaration(name, source, folder=path.parent, root=project.root, id_column=id_column)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _of_variable(name: str, source: str, id_column: str | None) -> str:
+    """Return the declaration of a table of the database whose URL a variable holds."""
+    found = VARIABLE.fullmatch(source)
+    if not found:
+        raise SpecError(f"--from {source}: expected env:VARIABLE#table, such as env:WAREHOUSE_URL#sales.orders")
+    reference = f"{{{{ env.{found[1]} }}}}"
+    sample = sample_table(reference, found[2], name)
+    declared = {"kind": "sql", "url": reference, "table": found[2]}
+    return declaration_of_rows(name, declared, sample.columns, sample.rows, where=found[2], id_column=id_column)
 
 
 def _of_table(name: str, table: str) -> str:

@@ -75,14 +75,27 @@ class FailureStore:
     ) -> None:
         """Record failures and forget mended rows, in a transaction of its own: a failing batch cannot undo it."""
         with self.database.connect() as connection:
-            if good:
-                connection.execute(
-                    self.database.compose(
-                        "delete from {ops}.failures where collection = %s and stage = %s and row_key = any(%s)"
-                    ),
-                    (collection, stage, list(good)),
-                )
-            self._put(connection, collection, stage, bad, run_id)
+            self.amend(connection, collection, stage, bad, good, run_id=run_id)
+
+    def amend(
+        self,
+        connection: Connection,
+        collection: str,
+        stage: str,
+        bad: Sequence[BadRow],
+        good: Sequence[str],
+        *,
+        run_id: str | None,
+    ) -> None:
+        """Do the same in the caller's transaction, where what was read is stored or not at all."""
+        if good:
+            connection.execute(
+                self.database.compose(
+                    "delete from {ops}.failures where collection = %s and stage = %s and row_key = any(%s)"
+                ),
+                (collection, stage, list(good)),
+            )
+        self._put(connection, collection, stage, bad, run_id)
 
     def replace(
         self, connection: Connection, collection: str, stage: str, bad: Sequence[BadRow], *, run_id: str | None

@@ -11,12 +11,12 @@ from vector_assets.errors import SourceError
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.spec.base import RESERVED_KEYS
 from vector_assets.spec.duration import to_timedelta
-from vector_assets.stores.catalogue import measure_rows, primary_key, table_columns
 from vector_assets.stores.cursors import Cursor
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.generations import GenerationStore
 from vector_assets.stores.raw_record import RawSync, record_source, recorded_source
+from vector_assets.stores.raw_tables import measure, primary_key, table_columns
 from vector_assets.stores.relation import Relation
 
 READER = "raw"
@@ -63,7 +63,7 @@ class InPlaceStore:
             connection.execute("set transaction isolation level repeatable read")
             mode, cursor = self.differences.touch(connection, collection.name, READER, relation, fields)
             if mode == "all" or before is None or generation is None:
-                rows, version = measure_rows(connection, relation, list(fields))
+                rows, version = measure(connection, relation, list(fields))
                 return rows, version, cursor
             table = self.database.names.table("embedding", generation.table + "_rows")
             read = [*(field for part in generation.parts for field in part.fields), *generation.filters]

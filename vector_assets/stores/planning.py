@@ -14,6 +14,7 @@ from vector_assets.encoder.open import open_encoder, store_untrained
 from vector_assets.errors import NotFound
 from vector_assets.records import RawRow, SourceReader, Value
 from vector_assets.source.open import open_source
+from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection, PostgresSource, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.indexes import M
@@ -86,18 +87,29 @@ def _rows(workspace: Workspace, store: CollectionStore) -> tuple[list[dict[str, 
     collection = store.collection
     if not isinstance(collection.source, PostgresSource):
         reader = open_source(collection)
+        if isinstance(reader, QueueReader):
+            waiting = reader.waiting(workspace.database.url.libpq)
+            if workspace.raw.version(collection.name) is None:
+                return [], waiting, waiting
+            return _stored(workspace, store, waiting)
         changed = workspace.raw.fingerprint_of(collection, reader) != workspace.raw.fingerprint(collection.name)
         if changed:
             return _read(collection, reader)
+    return _stored(workspace, store, 0)
+
+
+def _stored(workspace: Workspace, store: CollectionStore, waiting: int) -> tuple[list[dict[str, Value]], int, int]:
+    """Count what is there already; each message that waits may be a row more."""
+    collection = store.collection
     sample = workspace.raw.sample(collection, SAMPLE)
     count = workspace.raw.count(collection)
     try:
         layout = store.layout()
     except NotFound:
-        return sample, count, count
+        return sample, count + waiting, count + waiting
     same = [g for g in store.all() if g.state in ("live", "building", "candidate") and layout.describes(g, collection)]
     pending = workspace.embeddings.coverage(same[0], store.relation).pending if same else count
-    return sample, count, pending
+    return sample, count + waiting, pending + waiting
 
 
 def _read(collection: Collection, reader: SourceReader) -> tuple[list[dict[str, Value]], int, int]:

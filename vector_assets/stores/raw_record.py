@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from vector_assets.stores.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
 class RawSync:
-    """What a reading of the source changed. ``version`` is a digest of the contents."""
+    """What a reading of the source changed. ``version`` is a digest of the contents.
+
+    ``partitions`` gives the version of each Dagster partition that was read, where the source has partitions.
+    ``capture`` says how later changes are known, or why only by comparing all rows.
+    """
 
     rows: int
     inserted: int
@@ -19,7 +24,8 @@ class RawSync:
     seconds: float
     version: str
     read: bool
-    capture: str = "trigger"  # how later changes are known, or why only by comparing all rows
+    partitions: Mapping[str, str] = field(default_factory=dict)
+    capture: str = "trigger"
 
 
 def record_source(

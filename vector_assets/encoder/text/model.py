@@ -17,7 +17,7 @@ from vector_assets.encoder.text.packed import PackedEngine, is_packable
 from vector_assets.encoder.text.plain import PlainEngine, load_sentence_transformer, rust_tokenizer
 from vector_assets.encoder.text.precision import MIN_COSINE, SAMPLE_TEXTS, PrecisionReport, has_bfloat16, measure
 from vector_assets.encoder.text.tokens import TextTokens, TokenIds
-from vector_assets.errors import EncoderError
+from vector_assets.errors import EncoderError, NotFinite
 from vector_assets.records import Canary, Encoded, Vectors
 
 EXACT_BOUND = 0.9999  # least cosine between two computations of one vector in full precision
@@ -98,7 +98,7 @@ class TextEncoder:
             vectors[batch] = self._compute(self._engine, [tokens.ids[place] for place in batch], fast=fast)
         if not np.isfinite(vectors).all():
             # Of one text it is that text's fault; who asks finds out by asking for a plain one.
-            raise ValueError(f"{self.folder}: the model gives vectors that are not finite; its weights may be damaged")
+            raise NotFinite(f"{self.folder}: the model gives vectors that are not finite; its weights may be damaged")
         return vectors
 
     def _compute(self, engine: Engine, ids: Sequence[Sequence[int]], *, fast: bool) -> Vectors:
