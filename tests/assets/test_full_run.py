@@ -83,6 +83,7 @@ def test_all_assets_are_made_and_say_what_people_want_to_know(papers: Papers) ->
         "dims_and_norm": True,
         "canaries": True,
         "recall": True,
+        "quality": True,
         "freshness": True,
     }
     raw, pairs, encoder, embeddings, candidate, index, map_, export = (first.metadata[stage] for stage in STAGES)

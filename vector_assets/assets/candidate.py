@@ -21,6 +21,10 @@ _ASKED = {
     "canaries": "The encoder still gives the vectors it gave when it was stored, in bulk and for questions.",
     "recall": "The index finds what an exact scan finds, as often as declared.",
 }
+_QUALITY = (
+    "The score on judged queries is above the declared floor and not far below what live scored before. It does not "
+    "block: what goes live is decided by comparison."
+)
 
 
 class CandidateConfig(dg.Config):
@@ -42,7 +46,10 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
         owners=owners(collection),
         code_version=CODE_VERSION,
         automation_condition=when_inputs_change(),
-        check_specs=[dg.AssetCheckSpec(name, asset=own, blocking=True, description=_ASKED[name]) for name in CHECKS],
+        check_specs=[
+            *(dg.AssetCheckSpec(name, asset=own, blocking=True, description=_ASKED[name]) for name in CHECKS),
+            dg.AssetCheckSpec("quality", asset=own, description=_QUALITY),
+        ],
         description=(
             "The newest generation with its HNSW index, measured: recall against an exact scan, integrity, and quality "
             "against live on held-out queries. Decision: promote, keep or needs_evaluation."
@@ -66,6 +73,16 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
                     metadata=numbers(check.numbers),
                 )
                 for check in measured.checks
+            ]
+            + [
+                dg.AssetCheckResult(
+                    check_name="quality",
+                    asset_key=own,
+                    passed=measured.quality.passed,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    description=measured.quality.summary,
+                    metadata=numbers(measured.quality.numbers),
+                )
             ],
         )
 

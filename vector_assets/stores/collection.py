@@ -160,7 +160,7 @@ class CollectionStore:
     def judged(self) -> list[JudgedQuery]:
         """Return held-out queries: the declared ones, else the test split that the encoders were trained beside."""
         evaluation = self.collection.evaluation
-        if evaluation:
+        if evaluation and evaluation.queries and evaluation.qrels:
             resolve = self.collection.resolve
             return read_judged(resolve(evaluation.queries), resolve(evaluation.qrels), self.relation.key)
         found = []
@@ -178,7 +178,10 @@ class CollectionStore:
     @property
     def metric(self) -> str:
         """What the gate compares."""
-        return self.collection.evaluation.metric if self.collection.evaluation else "mrr@10"
+        declared = self.collection.evaluation
+        if declared and declared.metric:
+            return declared.metric
+        return "ndcg@10" if declared and declared.queries else "mrr@10"
 
     def trained(self) -> Comparison | None:
         """Return how the first trained space compares with its untrained base on held-out queries."""

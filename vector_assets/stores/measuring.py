@@ -10,7 +10,9 @@ from vector_assets.embedding.targets import find_targets
 from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
 from vector_assets.index.integrity import Checked, CheckName
+from vector_assets.index.quality import Quality, check_quality
 from vector_assets.records import Comparison, Decision, Generation
+from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
 
 
@@ -21,6 +23,7 @@ class Measured:
     generation: Generation
     decision: Decision
     checks: tuple[Checked, ...]
+    quality: Quality
     values: Mapping[str, object]
     version: str
     now: bool
@@ -51,6 +54,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     known = generations.measures(generation)
     if known.get("content") != content or maintenance:
         live = targets.live
+        before = _score(store, generations.measures(live)) if live else None
         store.catch_up(generation)
         report = measure_candidate(
             store.collection, generation, live, store, store, store.judged(),
@@ -59,6 +63,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         store.catch_up(generation)
         content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
         _remember(store, generation, report, content)
+        generations.measure(generation, {"before": before})
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
         return _measured(store, generation, now=True)
@@ -103,11 +108,20 @@ def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> M
         )
         for name, check in cast(dict[str, dict[str, object]], values["checks"]).items()
     )
+    declared = store.collection.evaluation or Evaluation()
+    quality = check_quality(
+        store.metric, _score(store, values), floor=declared.floor, before=cast(float | None, values.get("before")),
+        drift=declared.drift,
+    )  # fmt: skip
     decision = _decision(generations.decided(generation))
     if generation.state == "live":
         decision = Decision("keep", "live is up to date; there is no candidate to decide on", decision.comparison)
     version = f"{generation.number}-{str(values['content']).split()[0]}"
-    return Measured(generation, decision, checks, values, version, now)
+    return Measured(generation, decision, checks, quality, values, version, now)
+
+
+def _score(store: CollectionStore, values: Mapping[str, object]) -> float | None:
+    return cast(Mapping[str, float], values.get("evaluation") or {}).get(store.metric)
 
 
 def _decision(recorded: Mapping[str, object]) -> Decision:
