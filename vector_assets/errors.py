@@ -5,12 +5,12 @@
     │   ├── SpecError        a declaration (YAML or Python) is wrong
     │   ├── SourceError      rows cannot be read: file, table, id
     │   ├── EncoderError     a model folder cannot be loaded or trusted
+    │   │   └── NotFinite    it gives a vector that is no number: a text's fault, or the weights'
     │   ├── ProviderBusy     an encoder behind a network asks to wait, and went on doing so
     │   ├── DatabaseError    Postgres cannot be reached, is too old, or lacks pgvector or rights
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
     │   ├── ExportError      a destination beside the index cannot be written or read
     │   └── NotFound         a collection, generation or row that does not exist
-    ├── ProviderBusy         an encoder behind an endpoint asks for patience: no row's fault, exit code 1
     └── IntegrityError       a promise would be broken, so we stop: exit code 1
         ├── ContractMismatch   vectors of one space would be compared with another
         ├── CanaryMismatch     the encoder no longer gives the vectors it gave

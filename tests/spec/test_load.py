@@ -174,7 +174,10 @@ def test_one_line_says_what_is_wrong_where_and_what_was_expected(change: tuple[s
             ],
         ),
         ("  keep_generations: 1.5\n", ["8: keep_generations: found 1.5; expected a whole number"]),
-        ("  evaluation: {queries: q.jsonl}\n", ["8: evaluation.qrels: is missing; expected text"]),
+        (
+            "  evaluation: {queries: q.jsonl}\n",
+            ["8: evaluation: queries and qrels belong together; give both or neither"],
+        ),
         ("---\na: 1\n", ["8: a second document starts here; expected one document in a file"]),
         (
             "  owner: !!python/object:os.system {}\n",

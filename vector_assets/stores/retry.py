@@ -44,11 +44,23 @@ def retry_failures(store: CollectionStore) -> Retried:
                 keys.update(marked)
         touch(connection, store, keys)
         if unreadable:
-            connection.execute(
-                workspace.database.compose("update {ops}.collections set source_fingerprint = null where name = %s"),
-                (name,),
-            )
+            _read_anew(connection, store)
     return Retried(len(keys), unreadable)
+
+
+def _read_anew(connection: Connection, store: CollectionStore) -> None:
+    """Forget how the source looked: of files those with an unreadable line, all where a line tells no file."""
+    database, name = store.workspace.database, store.collection.name
+    for statement in (
+        "update {ops}.collections set source_fingerprint = null where name = %(name)s",
+        "delete from {ops}.source_cursors where collection = %(name)s",
+        "with bad as (select f.row_key, p.part from {ops}.failures f left join {ops}.source_parts p "
+        "on p.collection = f.collection and starts_with(f.row_key, p.part || ':') "
+        "where f.collection = %(name)s and f.stage = 'raw') "
+        "update {ops}.source_parts set version = '' where collection = %(name)s and "
+        "(part in (select part from bad) or exists (select from bad where part is null))",
+    ):
+        connection.execute(database.compose(statement), {"name": name})
 
 
 def touch(connection: Connection, store: CollectionStore, keys: Several[Key]) -> None:

@@ -1,0 +1,64 @@
+"""Frozen records and Protocols that pass between stages. No stage owns them, so no stage imports another for them."""
+
+from __future__ import annotations
+
+from vector_assets.records.embedding import (
+    Chunk,
+    ChunkRule,
+    EmbeddedRow,
+    EmbedReport,
+    Generation,
+    GenerationState,
+    OldChunk,
+    Part,
+    PendingRow,
+    RowState,
+)
+from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Vectors
+from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
+from vector_assets.records.source import (
+    BadRow,
+    ChangesReader,
+    Key,
+    KeyColumn,
+    PartedReader,
+    RawRow,
+    SourcePart,
+    SourceReader,
+    Value,
+)
+from vector_assets.records.training import Pair, RunLog, SplitName, TrainingSet
+
+__all__ = [
+    "BadRow",
+    "Canary",
+    "ChangesReader",
+    "Checkpoint",
+    "Chunk",
+    "ChunkRule",
+    "Comparison",
+    "Decision",
+    "EmbedReport",
+    "EmbeddedRow",
+    "Encoded",
+    "Encoder",
+    "Generation",
+    "GenerationState",
+    "JudgedQuery",
+    "Key",
+    "KeyColumn",
+    "OldChunk",
+    "Pair",
+    "Part",
+    "PartedReader",
+    "PendingRow",
+    "RawRow",
+    "RowState",
+    "RunLog",
+    "SourcePart",
+    "SourceReader",
+    "SplitName",
+    "TrainingSet",
+    "Value",
+    "Vectors",
+]

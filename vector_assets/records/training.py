@@ -1,0 +1,54 @@
+"""Pairs, training sets, and where training writes what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and the document that answers it. ``key`` is the JSON row key of the answer, "" when it is no row."""
+
+    query: str
+    document: str
+    group: str
+    split: SplitName
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out."""
+
+    digest: str
+    pairs: tuple[Pair, ...]
+    report: Mapping[str, int]
+
+    def split(self, name: SplitName) -> tuple[Pair, ...]:
+        """The pairs of one split, in stored order."""
+        return tuple(pair for pair in self.pairs if pair.split == name)
+
+
+class RunLog(Protocol):
+    """Where training writes what it does; stores/mlflow_runs.py implements it."""
+
+    def params(self, values: Mapping[str, str | int | float | bool]) -> None:
+        """Log parameters once."""
+        ...
+
+    def metrics(self, values: Mapping[str, float], *, step: int) -> None:
+        """Log numbers of one step."""
+        ...
+
+    def artifact(self, path: Path, *, folder: str = "") -> None:
+        """Keep a file with the run."""
+        ...
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Label the run."""
+        ...
