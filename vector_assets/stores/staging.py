@@ -34,7 +34,8 @@ class Staging:
         with self.connection.transaction():
             self.connection.execute("truncate pg_temp.staged_rows, pg_temp.staged_chunks")
             self._stage(page)
-            row = self.connection.execute(self._store_query(row_digest)).fetchone()
+            # Planned anew each time: a plan made while the table was empty would read all of it for every page.
+            row = self.connection.execute(self._store_query(row_digest), prepare=False).fetchone()
         assert row is not None
         return int(str(row[0]))
 
