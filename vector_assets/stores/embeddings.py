@@ -77,7 +77,6 @@ class EmbeddingStore(GenerationTables):
             self.follow_types(reading, generation, relation)
             held, _ = self.contents.version(reading, generation)
             staging = Staging(writing, generation, relation, rows, vectors, self.contents)
-            staging.prepare()
             difference = self.differences.list(
                 reading,
                 generation.collection,
@@ -87,6 +86,8 @@ class EmbeddingStore(GenerationTables):
                 fields=tuple(read_fields(generation)),
                 whole=whole,
             )
+            if difference.work:
+                staging.prepare()
             sync = GenerationSync(
                 self.database, reading, staging, difference, held,
                 (old, self.rows_table(old), self.vectors_table(old)), self.failures, page, run_id,
