@@ -17,9 +17,8 @@ def test_chunks_are_counted_before_the_run(
     execute(f"create table {name} (id bigint primary key, title text, body text, topic text, price float8)")
     execute(f"insert into {name} select i, 'cat ' || i, E'one\\n\\ntwo', 't', 1 from generate_series(1, 20) i")
     encoder = KeywordEncoder()
-    monkeypatch.setattr(planning, "_encoder", lambda *_: encoder)
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: encoder)
     spaces = {"text": {"fields": ["title", "body"], "chunk": chunk}}
     found = planning.plan(workspace, declare(spaces=spaces))
     assert (found.rows, found.encode, found.chunks) == (20, 20, chunks)
     assert len(set(encoder.encoded)) == (20 if chunks == 20 else 22)
-    assert found.table_bytes == chunks * (encoder.dims * 4 + planning.ROW_OVERHEAD)
