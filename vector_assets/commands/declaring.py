@@ -83,7 +83,11 @@ def plan(
     """Say what the next run would encode, how long that takes here, the space it needs, and how changes are known."""
     client = open_client(project).collection(collection)
     if as_sql:
-        for statement in client.planned_changes().sql:
+        changes = client.planned_changes()
+        sys.stdout.write(f"-- {changes.said}.\n")
+        if changes.sql:
+            sys.stdout.write("-- The next run executes this, and notes that it did; do not execute it yourself.\n")
+        for statement in changes.sql:
             sys.stdout.write(f"{statement};\n")
         return
     found = client.plan()
