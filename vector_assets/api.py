@@ -18,6 +18,7 @@ from vector_assets.stores.evaluating import Evaluated, evaluate_live
 from vector_assets.stores.exporting import export_live
 from vector_assets.stores.failures import Failure
 from vector_assets.stores.outbox import project_live
+from vector_assets.stores.planned_changes import Changes, planned_changes
 from vector_assets.stores.planning import Plan, plan
 from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
@@ -96,6 +97,10 @@ class CollectionClient:
     def plan(self) -> Plan:
         """Say what the next run would cost."""
         return plan(self.workspace, self.spec)
+
+    def planned_changes(self) -> Changes:
+        """Say how changes of the source will be known, and what is done to a table in place for it."""
+        return planned_changes(self.workspace, self.spec)
 
     def evaluate(
         self, *, method: Literal["vector", "exact"] = "vector", queries: str | None = None, qrels: str | None = None

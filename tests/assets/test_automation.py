@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 import pytest
@@ -17,6 +17,9 @@ class World:
     def __init__(self) -> None:
         self.versions = dict.fromkeys(("raw", "encoder", "embeddings", "candidate", "index"), "1")
         self.sound = True
+        self.broken: set[str] = set()
+        #: What happens while an asset is made, after its inputs were noted.
+        self.meanwhile: dict[str, Callable[[], object]] = {}
         self.instance = dg.DagsterInstance.ephemeral()
         self.cursor: object = None
         self.defs = dg.Definitions(assets=[*self._assets()])
@@ -25,8 +28,11 @@ class World:
         def one(name: str, deps: list[str], condition: object, checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
             @dg.asset(name=name, deps=deps, automation_condition=condition, check_specs=checks)  # type: ignore[arg-type]
             def asset() -> dg.MaterializeResult:  # type: ignore[type-arg]
+                assert name not in self.broken
+                version = self.versions[name]
+                self.meanwhile.pop(name, lambda: None)()
                 return dg.MaterializeResult(
-                    data_version=dg.DataVersion(self.versions[name]),
+                    data_version=dg.DataVersion(version),
                     check_results=[dg.AssetCheckResult(check_name=c.name, passed=self.sound) for c in checks],
                 )
 
@@ -46,6 +52,12 @@ class World:
         keys = [dg.AssetKey(name) for name in names]
         return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False).success
 
+    def raw_changes(self) -> None:
+        """Another run of ``raw`` ends just now."""
+        self.versions["raw"] += "z"
+        tags = {"dagster/data_version": self.versions["raw"]}
+        self.instance.report_runless_asset_event(dg.AssetMaterialization("raw", tags=tags))
+
     def asked(self) -> set[str]:
         """What one tick of the sensor requests."""
         result = dg.evaluate_automation_conditions(defs=self.defs, instance=self.instance, cursor=self.cursor)  # type: ignore[arg-type]
@@ -55,6 +67,12 @@ class World:
             for key in self.defs.get_repository_def().asset_graph.toposorted_asset_keys
             if result.get_num_requested(key)
         }
+
+    def consumed(self) -> str:
+        """The version of ``raw`` that embeddings was made of."""
+        record = self.instance.get_latest_data_version_record(dg.AssetKey("embeddings"))
+        assert record and record.asset_materialization and record.asset_materialization.tags
+        return record.asset_materialization.tags["dagster/input_data_version/raw"]
 
 
 @pytest.fixture
@@ -89,6 +107,103 @@ def test_nothing_is_asked_for_twice(world: World) -> None:
     world.run("raw", changed="x")
     assert world.asked() == {"embeddings", "candidate", "index"}
     assert world.asked() == set(), "it was handled, whether or not the run has begun"
+
+
+CHAIN = ("embeddings", "candidate", "index")
+
+
+def test_a_change_before_the_requested_run_has_begun_is_asked_for_or_read_by_it(world: World) -> None:
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    world.run("raw", changed="y")
+    assert world.asked() == set(CHAIN), "the run may have begun already"
+    assert world.asked() == set()
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_a_change_while_the_chain_runs_is_asked_for_once(world: World, stage: str) -> None:
+    """At any stage: embeddings had read its inputs already."""
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    ticks: list[set[str]] = []
+
+    def change() -> None:
+        world.raw_changes()
+        ticks.append(world.asked())
+        ticks.append(world.asked())
+
+    world.meanwhile[stage] = change
+    world.run(*CHAIN, changed="x")
+    done = CHAIN[: CHAIN.index(stage)]
+    assert ticks == [set(done), set()], "what has ended is asked for at once, so that live stays fresh"
+    if done:
+        world.run(*done, changed="x")
+    rest = CHAIN[len(done) :]
+    assert world.asked() == set(rest)
+    world.run(*rest, changed="x")
+    assert world.consumed() == world.versions["raw"]
+    assert world.asked() == set()
+
+
+def test_a_change_in_the_tick_in_which_the_run_ends_is_asked_for(world: World) -> None:
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    world.run(*CHAIN, changed="x")
+    world.run("raw", changed="y")
+    assert world.asked() == set(CHAIN)
+    world.run(*CHAIN)
+    assert world.asked() == set()
+
+
+def test_what_was_read_already_by_a_run_by_hand_is_not_asked_for(world: World) -> None:
+    world.run("raw", *CHAIN, changed="x")
+    assert world.asked() == set()
+    world.run("raw")
+    world.run("embeddings")
+    assert world.asked() == set()
+
+
+def test_a_source_that_comes_back_to_what_it_was_is_asked_for_each_time(world: World) -> None:
+    for version in ("a", "b", "a", "b"):
+        world.versions["raw"] = version
+        world.run("raw")
+        assert world.asked() == set(CHAIN)
+        world.run(*CHAIN, changed=version)
+        assert world.asked() == set()
+
+
+def test_a_run_that_fails_is_not_asked_for_until_its_inputs_change(world: World) -> None:
+    world.broken = {"embeddings"}
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    assert not world.run(*CHAIN)
+    assert world.asked() == world.asked() == set()
+    world.broken = set()
+    world.run("raw", changed="y")
+    assert world.asked() == set(CHAIN)
+
+
+def test_a_later_stage_that_fails_in_a_chain_is_tried_once_more_alone(world: World) -> None:
+    world.broken = {"candidate"}
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    assert not world.run(*CHAIN, changed="x")
+    assert world.asked() == {"candidate", "index"}
+    assert not world.run("candidate", "index")
+    assert world.asked() == world.asked() == set()
+
+
+def test_a_check_that_failed_in_a_chain_holds_the_index_until_it_passes(world: World) -> None:
+    world.sound = False
+    world.run("raw", changed="x")
+    assert world.asked() == set(CHAIN)
+    assert not world.run(*CHAIN, changed="x")
+    assert world.asked() == world.asked() == set()
+    world.sound = True
+    assert world.run("candidate")
+    assert world.asked() == {"index"}, "the content is the one that was held up"
+    world.run("index", changed="x")
+    assert world.asked() == set()
 
 
 def test_a_failed_check_of_an_earlier_run_stops_the_index(world: World) -> None:

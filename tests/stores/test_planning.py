@@ -1,12 +1,37 @@
-"""What a run would cost, by what it would encode."""
+"""What a run would cost, by what it would encode; and what it would do to the user's table."""
 
 from __future__ import annotations
 
-import pytest
-from fakes import Declare, Execute, KeywordEncoder
+import re
+import zlib
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import pytest
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
+
+from vector_assets.records import Encoded, Vectors
+from vector_assets.spec import Collection
 from vector_assets.stores import planning
+from vector_assets.stores.estimates import TEXTS, WARM_UP, time_encoder
+from vector_assets.stores.planned_changes import planned_changes
 from vector_assets.stores.workspace import Workspace
+
+
+@pytest.fixture
+def documents(execute: Execute, name: str) -> Callable[[int], None]:
+    """Makes a table of rows of one to five paragraphs; every tenth has no text."""
+
+    def fill(count: int) -> None:
+        execute(f"create table {name} (id text primary key, title text, body text, topic text, price float8)")
+        execute(
+            f"insert into {name} select md5(i::text), case when i % 10 > 0 then 'cat ' || i end, "
+            "case when i % 10 > 0 then array_to_string(array("
+            "select 'part ' || i || ' ' || j from generate_series(1, i % 5) j), "
+            f"E'\\n\\n') end, repeat('t', i % 30), 1 from generate_series(1, {count}) i"
+        )
+
+    return fill
 
 
 @pytest.mark.parametrize(("chunk", "chunks"), [({"by": "none"}, 20), ({"by": "paragraph"}, 60)])
@@ -17,9 +42,140 @@ def test_chunks_are_counted_before_the_run(
     execute(f"create table {name} (id bigint primary key, title text, body text, topic text, price float8)")
     execute(f"insert into {name} select i, 'cat ' || i, E'one\\n\\ntwo', 't', 1 from generate_series(1, 20) i")
     encoder = KeywordEncoder()
-    monkeypatch.setattr(planning, "_encoder", lambda *_: encoder)
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: encoder)
     spaces = {"text": {"fields": ["title", "body"], "chunk": chunk}}
     found = planning.plan(workspace, declare(spaces=spaces))
     assert (found.rows, found.encode, found.chunks) == (20, 20, chunks)
     assert len(set(encoder.encoded)) == (20 if chunks == 20 else 22)
-    assert found.table_bytes == chunks * (encoder.dims * 4 + planning.ROW_OVERHEAD)
+
+
+class Varied(KeywordEncoder):
+    """Gives each text a vector of its own: an index holds equal ones once."""
+
+    def _vectors(self, texts: Sequence[str]) -> Vectors:
+        drawn = [np.random.default_rng(zlib.crc32(text.encode())).standard_normal(self.dims) for text in texts]
+        return np.stack([vector / np.linalg.norm(vector) for vector in drawn]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("width", "chunk"), [(64, "none"), (384, "paragraph"), (768, "none"), (2304, "none")],
+    ids=["narrow", "chunked", "in pieces", "halfvec"],
+)  # fmt: skip
+def test_what_is_planned_is_what_the_run_makes(
+    workspace: Workspace, declare: Declare, documents: Callable[[int], None], monkeypatch: pytest.MonkeyPatch,
+    width: int, chunk: str,
+) -> None:  # fmt: skip
+    documents(1200)
+    collection = declare(
+        spaces={"text": {"fields": ["title", "body"], "chunk": {"by": chunk}}}, filters=["topic"],
+    )  # fmt: skip
+    encoder = Varied(width=width)
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: encoder)
+    planned = planning.plan(workspace, collection)
+    store = FakeStore(workspace, collection, encoder)
+    report = store.embed().latest
+    generation = store.all()[0]
+    store.build(generation)
+    table, index = workspace.embeddings.sizes(generation)
+    [(vectors,)] = _count(workspace, store)
+    assert planned.rows == planned.encode == report.encoded + report.empty == 1200
+    assert planned.chunks == pytest.approx(vectors, rel=0.05)
+    assert planned.table_bytes == pytest.approx(table, rel=0.25)
+    assert planned.index_bytes == pytest.approx(index, rel=0.25)
+
+
+def _count(workspace: Workspace, store: FakeStore) -> list[tuple[object, ...]]:
+    with workspace.database.connect() as connection:
+        table = workspace.embeddings.vectors_table(store.all()[0])
+        return connection.execute(workspace.database.compose("select count(*) from {t}", t=table)).fetchall()
+
+
+def test_a_plan_leaves_nothing_behind(
+    workspace: Workspace, declare: Declare, documents: Callable[[int], None], execute: Execute,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    documents(30)
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: KeywordEncoder())
+    tables = "select count(*) from pg_class where relname like '%planned%' or relname like 'capture%'"
+    triggers = "select count(*) from pg_trigger"
+    before = execute(tables), execute(triggers)
+    planning.plan(workspace, declare())
+    assert (execute(tables), execute(triggers)) == before
+
+
+class Slow(KeywordEncoder):
+    """Takes seconds a text of a clock that it winds itself."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.now = seconds, 0.0
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        self.now += self.seconds * len(texts)
+        return super().encode_documents(texts)
+
+
+@pytest.mark.parametrize(("seconds", "timed"), [(0.0001, TEXTS), (0.03, 200), (1.0, WARM_UP)])
+def test_a_slow_encoder_is_asked_for_less(seconds: float, timed: int) -> None:
+    encoder = Slow(seconds)
+    found = time_encoder(lambda: encoder, [f"cat {number}" for number in range(2000)], clock=lambda: encoder.now)
+    assert found.texts == pytest.approx(timed, abs=1)
+    assert found.seconds == pytest.approx(seconds)
+
+
+def test_equal_texts_cost_as_much_as_in_the_run() -> None:
+    encoder = Slow(0.001)
+    texts = ["cat", "dog"] * 500
+    assert time_encoder(lambda: encoder, texts, clock=lambda: encoder.now).seconds == pytest.approx(0.002 / TEXTS)
+
+
+def test_triggers_are_shown_before_they_are_made(
+    workspace: Workspace, declare: Declare, documents: Callable[[int], None], execute: Execute, name: str
+) -> None:
+    documents(3)
+    collection = declare()
+    found = planned_changes(workspace, collection)
+    assert found.capture == "trigger" and "four triggers" in found.said
+    assert sum("create trigger" in statement for statement in found.sql) == 4
+    made = "select pg_get_triggerdef(oid) from pg_trigger where tgrelid = '{}'::regclass and tgname ~ 'vector_assets'"
+    assert not execute(made.format(name))
+    with workspace.database.connect() as connection:
+        for statement in found.sql:
+            connection.execute(statement.encode())  # they run as they are shown
+        shown = connection.execute(made.format(name)).fetchall()
+        connection.rollback()
+    workspace.raw.observe(collection)
+    assert len(shown) == 4 and _unnumbered(shown) == _unnumbered(execute(made.format(name)))
+    again = planned_changes(workspace, collection)
+    assert (again.capture, again.sql) == ("trigger", ()) and "they are there" in again.said
+    removed = planned_changes(workspace, declare(source=_source(collection, "scan")))
+    assert removed.capture == "scan" and "removed" in removed.said
+    assert [statement.split()[:2] for statement in removed.sql] == [["drop", "function"]]
+
+
+@pytest.mark.parametrize("capture", ["scan", "watermark"])
+def test_what_the_other_captures_mean_is_said(
+    workspace: Workspace, declare: Declare, documents: Callable[[int], None], capture: str
+) -> None:
+    documents(3)
+    found = planned_changes(workspace, declare(source=_source(declare(), capture)))
+    assert (found.capture, found.sql) == (capture, ()) and "nothing is made on the table" in found.said
+    assert ("price" in found.said) == (capture == "watermark")
+
+
+def test_a_table_that_refuses_triggers_is_said_to_be_scanned_and_why(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    columns = "id bigint, title text, body text, topic text, price float8, primary key (id)"
+    execute(f"create table {name} ({columns}) partition by hash (id)")
+    found = planned_changes(workspace, declare())
+    assert (found.capture, found.sql) == ("scan", ()) and "pass its triggers by" in found.said
+
+
+def _unnumbered(definitions: list[tuple[object, ...]]) -> list[str]:
+    return sorted(re.sub(r"capture_\d+", "capture_N", str(definition)) for (definition,) in definitions)
+
+
+def _source(collection: Collection, capture: str) -> dict[str, str]:
+    named = {"watermark": "price"} if capture == "watermark" else {}
+    return {"kind": "postgres", "table": collection.name, "capture": capture, **named}

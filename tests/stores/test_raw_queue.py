@@ -359,7 +359,7 @@ def test_plan_counts_what_waits(table: Broker, in_workspace: Workspace, monkeypa
     class Encoder(KeywordEncoder):
         pass
 
-    monkeypatch.setattr(planning, "_encoder", lambda *_: Encoder())
+    monkeypatch.setattr(planning, "_loader", lambda *_: Encoder)
     assert plan(in_workspace, table.collection).rows == 0
     table.send(upsert("a", "cat", version=1), upsert("b", "cat", version=1))
     assert (plan(in_workspace, table.collection).rows, plan(in_workspace, table.collection).encode) == (2, 2)

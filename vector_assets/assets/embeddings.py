@@ -5,7 +5,6 @@ import dagster as dg
 from vector_assets.assets.conditions import when_inputs_change
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import digests, numbers, speed, table
-from vector_assets.assets.partitions import partitions_of
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.embedding.run import run_embeddings
@@ -33,7 +32,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         owners=owners(collection),
         code_version=CODE_VERSION,
         pool="encoder",
-        automation_condition=when_inputs_change(key("raw", collection) if partitions_of(collection) else None),
+        automation_condition=when_inputs_change(),
         description=(
             "One vector per row in Postgres, stamped with its checkpoints and the digest of what was read. "
             "Only rows whose inputs changed are encoded; what left the source leaves with the same run."

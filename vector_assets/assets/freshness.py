@@ -25,7 +25,10 @@ def build_freshness(collection: Collection, slo: str) -> tuple[dg.AssetChecksDef
     """Return the check of a declared ``freshness`` and the sensor that keeps it up to date."""
     asset = key("embeddings", collection)
     allowed = as_timedelta(slo).total_seconds()
-    said = f"No row waits longer than {slo} for its vector. It never blocks: what is searched stays as it is."
+    said = (
+        f"No row waits longer than {slo} for its vector. It never blocks: what is searched stays as it is. "
+        "When it is red, materialize this asset: its rows are brought up to date."
+    )
 
     @dg.asset_check(asset=asset, name=CHECK, blocking=False, description=said)
     def freshness(workspace: WorkspaceResource) -> dg.AssetCheckResult:

@@ -82,6 +82,7 @@ def build_automation_sensor(collection: Collection) -> dg.AutomationConditionSen
     return dg.AutomationConditionSensorDefinition(
         name=f"{collection.name}_automation",
         target=dg.AssetSelection.groups(collection.name),
+        use_user_code_server=True,  # the conditions are in part our own, which the daemon does not know
         default_status=(
             dg.DefaultSensorStatus.RUNNING if collection.automation.on_change else dg.DefaultSensorStatus.STOPPED
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -71,14 +72,38 @@ def check(project: ProjectOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(2)
 
 
-def plan(collection: CollectionArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """Say what the next run would encode, how long that takes here, and the space it needs."""
-    found = open_client(project).collection(collection).plan()
+def plan(
+    collection: CollectionArgument,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+    as_sql: Annotated[
+        bool, typer.Option("--sql", help="Print only the SQL that the next run executes on your table.")
+    ] = False,
+) -> None:
+    """Say what the next run would encode, how long that takes here, the space it needs, and how changes are known."""
+    client = open_client(project).collection(collection)
+    if as_sql:
+        changes = client.planned_changes()
+        sys.stdout.write(f"-- {changes.said}.\n")
+        if changes.sql:
+            sys.stdout.write("-- The next run executes this, and notes that it did; do not execute it yourself.\n")
+        for statement in changes.sql:
+            sys.stdout.write(f"{statement};\n")
+        return
+    found = client.plan()
     if as_json:
         print_json(dataclasses.asdict(found))
         return
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
-    out.print(f"about {found.seconds:,.0f} s at {found.rows_per_second:,.0f} rows/s, measured on a sample")
-    out.print(f"about {found.table_bytes / 2**20:,.1f} MiB of table and {found.index_bytes / 2**20:,.1f} MiB of index")
+    if found.encode:
+        speed = f"{found.rows_per_second:,.0f} rows/s" + (
+            f", {found.start_seconds:,.0f} s of it until the encoder is ready" if found.start_seconds >= 1 else ""
+        )
+        out.print(f"about {found.seconds:,.0f} s at {speed}; measured on a sample")
+        table, index = found.table_bytes / 2**20, found.index_bytes / 2**20
+        out.print(f"about {table:,.1f} MiB of table and {index:,.1f} MiB of indexes")
     if found.trains:
         out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")
+    out.print(f"changes: {found.changes.said}", soft_wrap=True, markup=False)
+    if found.changes.sql:
+        out.print(f"their SQL: vector-assets plan {collection} --sql" + (f" --project {project}" if project else ""))

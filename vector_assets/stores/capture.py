@@ -122,19 +122,33 @@ class CaptureStore:
             (name, name),
         ).fetchone()
         assert row is not None
-        for statement in self.statements(relation, int(str(row[0]))):
+        for statement in [*self.statements(relation, int(str(row[0]))), *self._always(connection, relation)]:
             connection.execute(statement)
-        owner = connection.execute(
-            "select pg_has_role(relowner, 'usage') from pg_class where oid = %s::regclass", (name,)
+
+    def planned(self, connection: Connection, relation: Relation) -> list[sql.Composed]:
+        """Compose what ``install`` would execute; the number in the function's name may become another."""
+        row = connection.execute(
+            self.database.compose("select coalesce(max(capture), 0) + 1 from {ops}.captures")
         ).fetchone()
-        if owner and owner[0]:  # else writes under session_replication_role = replica are found by the sweep only
-            for event in _EVENTS:
-                connection.execute(
-                    sql.SQL("alter table {} enable always trigger {}").format(relation.table, self._trigger(event))
-                )
+        assert row is not None
+        return [*self.statements(relation, int(str(row[0]))), *self._always(connection, relation)]
+
+    def _always(self, connection: Connection, relation: Relation) -> list[sql.Composed]:
+        """Let the triggers fire under session_replication_role = replica too, which only an owner may ask for.
+
+        Else writes under it are found by the sweep only.
+        """
+        owner = connection.execute(
+            "select pg_has_role(relowner, 'usage') from pg_class where oid = %s::regclass",
+            (relation.table.as_string(connection),),
+        ).fetchone()
+        if not (owner and owner[0]):
+            return []
+        always = sql.SQL("alter table {} enable always trigger {}")
+        return [always.format(relation.table, self._trigger(event)) for event in _EVENTS]
 
     def statements(self, relation: Relation, number: int) -> list[sql.Composed]:
-        """Compose the function and its triggers: what ``plan`` shows before anything is done."""
+        """Compose the function and its triggers."""
         function = self.database.names.table("ops", f"capture_{number}")
         made = [self._function(relation, number, function)]
         for event, referencing in _EVENTS.items():

@@ -17,7 +17,7 @@ from vector_assets.stores.relation import Relation
 
 # pgvector's own defaults, the setting that its users tune last: recall is reached by ef_search first.
 M, EF_CONSTRUCTION = 16, 64
-_OPERATORS = {"vector": "vector_cosine_ops", "halfvec": "halfvec_cosine_ops"}
+OPERATORS = {"vector": "vector_cosine_ops", "halfvec": "halfvec_cosine_ops"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class IndexStore:
                 started = time.perf_counter()
                 connection.execute(
                     sql.SQL("create index {} on {} using hnsw (vector {}) with (m = {}, ef_construction = {})").format(
-                        sql.Identifier(name), table, sql.SQL(_OPERATORS[generation.vector_type]),
+                        sql.Identifier(name), table, sql.SQL(OPERATORS[generation.vector_type]),
                         sql.Literal(M), sql.Literal(EF_CONSTRUCTION),
                     )
                 )  # fmt: skip

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import cast
 
 from psycopg import sql
 
 from vector_assets.errors import NotFound, SourceError
-from vector_assets.records import SourceReader, Value
+from vector_assets.records import SourceReader
 from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.capture import CaptureStore
@@ -26,7 +25,7 @@ from vector_assets.stores.raw_tables import (
     stored_key,
 )
 from vector_assets.stores.raw_write import RawWriter
-from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.relation import Relation
 
 
 class RawStore(RawWriter):
@@ -49,17 +48,6 @@ class RawStore(RawWriter):
         relation = self.relation(collection)
         with self.database.connect() as connection:
             return number(connection, sql.SQL("select count(*) from {}").format(relation.table))
-
-    def sample(self, collection: Collection, count: int) -> list[dict[str, Value]]:
-        """Return some rows by field, chosen by the hash of their key."""
-        relation = self.relation(collection)
-        fields = list(collection.fields)
-        query = sql.SQL("select {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
-            columns(fields, "r"), relation.table, relation.source_key("r"), sql.Literal(count)
-        )
-        with self.database.connect() as connection:
-            rows = connection.execute(query).fetchall()
-        return [dict(zip(fields, cast(tuple[Value, ...], row), strict=True)) for row in rows]
 
     def look(self, collection: Collection) -> str:
         """Return the version of a table in place as it is now, without recording it."""

@@ -1,0 +1,114 @@
+"""What encoding and storing take, found by doing a little of it: a sample of texts encoded, a sample of rows stored."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pgvector import HalfVector, Vector
+from psycopg import sql
+
+from vector_assets.records import Encoder
+from vector_assets.stores.database import Database
+from vector_assets.stores.indexes import EF_CONSTRUCTION, OPERATORS, M
+
+# Texts in one call of the embeddings stage: half a page. The encoder sorts what it is given by length, so that the
+# time of a text depends on how many others come with it.
+TEXTS = 512
+# A slow encoder gets fewer: what it does in about this time.
+SECONDS = 6.0
+WARM_UP = 32
+STORED = 512
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """``start_seconds`` until an encoder is ready, once; then ``seconds`` a text. ``texts`` were timed."""
+
+    start_seconds: float
+    seconds: float
+    texts: int
+    dims: int
+
+
+def time_encoder(load: Callable[[], Encoder], texts: Sequence[str], clock: Clock = time.perf_counter) -> Timed:
+    """Time the encoding of texts in one call as large as the stage's own, after a call that warms up.
+
+    The warm-up bounds the sample: from its texts, drawn as evenly as the others, follows how many take ``SECONDS``.
+    Equal texts of a call are encoded once, as the stage does.
+    """
+    drawn = random.Random(0).sample(list(texts), len(texts))  # noqa: S311 - a sample, not a secret
+    began = clock()
+    encoder = load()
+    encoder.encode_documents(drawn[:1])
+    loaded = clock()
+    warm = drawn[:WARM_UP]
+    encoder.encode_documents(warm)
+    each = (clock() - loaded) / len(warm)
+    taken = drawn[: min(TEXTS, max(WARM_UP, int(SECONDS / each) if each > 0 else TEXTS))]
+    started = clock()
+    encoder.encode_documents(list(dict.fromkeys(taken)))
+    return Timed(loaded - began, (clock() - started) / len(taken), len(taken), encoder.dims)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes of a generation's table of vectors and of its indexes, as ``EmbeddingStore.sizes`` counts them."""
+
+    table_bytes: int
+    index_bytes: int
+
+
+def measure_storage(
+    database: Database, vectors: int, *, dims: int, vector_type: str,
+    keys: Sequence[Sequence[str | int]], beside: Sequence[str] = (),
+) -> Stored:  # fmt: skip
+    """Store some rows as a generation does, in a temporary table with its indexes, and scale what they weigh.
+
+    ``keys`` are keys of the source, ``beside`` texts as long as what is copied beside the vectors. Pages hold whole
+    rows, and wide vectors are stored apart, in pieces: that is simpler measured than computed.
+    """
+    count = min(vectors, STORED)
+    if not count or not keys:
+        return Stored(0, 0)
+    kinds = ["bigint" if isinstance(value, int) else "text" for value in keys[0]]
+    names = [sql.Identifier(f"k{number}") for number in range(1, len(kinds) + 1)]
+    columns = sql.SQL(", ").join(sql.SQL("{} {}").format(n, sql.SQL(k)) for n, k in zip(names, kinds, strict=True))
+    with database.connect() as connection:
+        connection.execute(
+            sql.SQL(
+                "create temp table planned ({}, chunk_no integer, chunk_digest bytea, start_offset integer, "
+                "stop_offset integer, vector {}({}), present bigint, checkpoint_set text, truncated boolean, "
+                "beside text, primary key ({}, chunk_no))"
+            ).format(columns, sql.SQL(vector_type), sql.Literal(dims), sql.SQL(", ").join(names))
+        )
+        with connection.cursor() as cursor, cursor.copy("copy pg_temp.planned from stdin (format binary)") as copy:
+            copy.set_types([*kinds, "int4", "bytea", "int4", "int4", vector_type, "int8", "text", "bool", "text"])
+            for number, vector in enumerate(_some_vectors(count, dims, vector_type)):
+                text = beside[number % len(beside)] if beside else None
+                key = keys[number % len(keys)]
+                copy.write_row([*key, number, bytes(32), 0, 0, vector, 1, "0" * 64, False, text])
+        connection.execute(
+            sql.SQL(
+                "create index on pg_temp.planned using hnsw (vector {}) with (m = {}, ef_construction = {})"
+            ).format(sql.SQL(OPERATORS[vector_type]), sql.Literal(M), sql.Literal(EF_CONSTRUCTION))
+        )
+        row = connection.execute(
+            "select pg_table_size('pg_temp.planned'), pg_indexes_size('pg_temp.planned')"
+        ).fetchone()
+        connection.rollback()
+    assert row is not None
+    table, index = (round(int(str(size)) * vectors / count) for size in row)
+    return Stored(table, index)
+
+
+def _some_vectors(count: int, dims: int, vector_type: str) -> list[Vector | HalfVector]:
+    values = np.random.default_rng(0).standard_normal((count, dims)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    wrap = Vector if vector_type == "vector" else HalfVector
+    return [wrap(value) for value in values]
