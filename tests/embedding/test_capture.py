@@ -221,6 +221,25 @@ def test_a_long_transaction_neither_hides_nor_holds_up_others(
     assert texts(execute, store)
 
 
+def test_what_was_seen_is_not_looked_at_again_while_a_long_transaction_is_open(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    def looked_at() -> list[object]:
+        with store.sync(store.all()[0], reuse=None, run_id=None) as sync:
+            sync.exhausted = False
+            return [key for (key,) in sync.reading.execute("select k1 from pg_temp.touched order by 1")]
+
+    with connect() as slow:
+        slow.execute(f"update {name} set title = 'cat slow' where id = 1")
+        execute(f"update {name} set title = 'cat quick' where id = 2")
+        assert looked_at() == [2]
+        store.embed()
+        execute(f"update {name} set title = 'cat later' where id = 3")
+        assert looked_at() == [3]
+        slow.commit()
+    assert looked_at() == [1, 3]
+
+
 def test_a_hundred_writers_that_commit_in_any_order_while_syncs_run(
     store: FakeStore, execute: Execute, connect: Connect, name: str
 ) -> None:

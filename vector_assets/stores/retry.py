@@ -10,6 +10,7 @@ from vector_assets.records import Key
 from vector_assets.source.keys import row_key
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.database import Connection
+from vector_assets.stores.raw_known import forget_unreadable
 
 UNRETIRED = ("building", "candidate", "live")
 
@@ -44,10 +45,7 @@ def retry_failures(store: CollectionStore) -> Retried:
                 keys.update(marked)
         touch(connection, store, keys)
         if unreadable:
-            connection.execute(
-                workspace.database.compose("update {ops}.collections set source_fingerprint = null where name = %s"),
-                (name,),
-            )
+            forget_unreadable(connection, workspace.database, name)
     return Retried(len(keys), unreadable)
 
 
