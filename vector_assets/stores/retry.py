@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vector_assets.errors import NotFound
 from vector_assets.records import Key
 from vector_assets.source.keys import row_key
+from vector_assets.spec import QueueSource
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.database import Connection
 from vector_assets.stores.raw_known import forget_unreadable
@@ -17,10 +18,15 @@ UNRETIRED = ("building", "candidate", "live")
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What the next run takes again: failed rows by their number, and whether the source is read anew."""
+    """What the next run takes again: failed rows, and unreadable rows of a source that is read anew.
+
+    ``lost`` counts messages of a queue that could not be read: they were taken out of it, and only who sent them can
+    send them again.
+    """
 
     rows: int
     unreadable: int
+    lost: int = 0
 
 
 def retry_failures(store: CollectionStore) -> Retried:
@@ -34,6 +40,8 @@ def retry_failures(store: CollectionStore) -> Retried:
         relation = store.relation
     except NotFound:
         return Retried(0, 0)
+    lost = unreadable if isinstance(store.collection.source, QueueSource) else 0
+    unreadable -= lost
     keys: set[Key] = set()
     with workspace.database.connect() as connection:
         for generation in store.all():
@@ -46,7 +54,7 @@ def retry_failures(store: CollectionStore) -> Retried:
         touch(connection, store, keys)
         if unreadable:
             forget_unreadable(connection, workspace.database, name)
-    return Retried(len(keys), unreadable)
+    return Retried(len(keys), unreadable, lost)
 
 
 def touch(connection: Connection, store: CollectionStore, keys: Several[Key]) -> None:
