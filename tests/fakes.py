@@ -48,6 +48,7 @@ class KeywordEncoder:
     during: Callable[[Sequence[str]], None] | None = None
     encoded: list[str] = field(default_factory=list)
     calls: int = 0
+    refuses: Sequence[str] = ("poison",)
 
     @property
     def digest(self) -> str:
@@ -66,7 +67,7 @@ class KeywordEncoder:
         if self.during:
             self.during(texts)
         for text in texts:
-            if "poison" in text:
+            if any(word in text for word in self.refuses):
                 raise ValueError("this text cannot be encoded")
         self.encoded += texts
         return Encoded(self._vectors(texts), np.array(["long" in text for text in texts], np.bool_), len(texts))

@@ -139,6 +139,7 @@ def test_a_declaration_is_not_made_from_what_is_not_there(project: Project) -> N
     nothing = project.root / "none.jsonl"
     refused(project.command("new", "fresh", "--from", str(nothing)), str(nothing), "no such file")
     refused(project.command("new", "fresh", "--from", "table:none_here"), "public.none_here does not exist")
+    refused(project.command("new", "fresh", "--from", "table:none_here", "--id", "n"), "--id n: ", "primary key")
     refused(project.command("new", "fresh", "--from", str(project.folder)), "is a folder", "glob")
     assert not (project.root / "defs" / "fresh").exists()
     before, rows = (project.folder / "defs.yaml").read_text(), str(project.folder / "rows.jsonl")

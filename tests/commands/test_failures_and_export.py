@@ -67,10 +67,10 @@ def test_failures_lists_and_retries(run: Run, name: str, execute: Execute) -> No
     assert found["count"] == 1
     assert set(found["failures"][0]) == {"stage", "row", "error", "attempts", "first_at", "last_at"}
     assert (found["failures"][0]["row"], found["failures"][0]["attempts"]) == ("[7]", 1)
-    assert json.loads(run("failures", name, "retry", "--json").stdout) == {"rows": 1, "unreadable": 0}
+    assert json.loads(run("failures", name, "retry", "--json").stdout) == {"rows": 1, "unreadable": 0, "lost": 0}
     assert execute(f"select k1 from embedding.\"{name}_g1_rows\" where row_digest = ''") == [(7,)]
     assert run("failures", name, "retry").stdout == (
-        f"1 failed rows are taken again by the next run: vector-assets materialize {name}\n"
+        f"1 failed row to be taken again by the next run: vector-assets materialize {name}\n"
     )
     with pytest.raises(UserError, match="expected nothing or retry"):
         run("failures", name, "forget")

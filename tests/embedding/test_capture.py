@@ -15,7 +15,10 @@ from psycopg import sql
 from vector_assets.records import Generation
 from vector_assets.stores.capture import KEYS_PER_STATEMENT
 from vector_assets.stores.difference import Difference
+from vector_assets.stores.retry import retry_failures
 from vector_assets.stores.workspace import Workspace
+
+EVENTS = ("insert", "update", "delete", "truncate")
 
 Connect = Callable[[], psycopg.Connection]
 
@@ -221,6 +224,24 @@ def test_a_long_transaction_neither_hides_nor_holds_up_others(
     assert texts(execute, store)
 
 
+def test_what_was_seen_is_not_looked_at_again_while_a_long_transaction_is_open(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    def looked_at() -> list[object]:
+        with store.sync(store.all()[0], reuse=None, run_id=None) as sync:
+            return [key for (key,) in sync.reading.execute("select k1 from pg_temp.touched order by 1")]
+
+    with connect() as slow:
+        slow.execute(f"update {name} set title = 'cat slow' where id = 1")
+        execute(f"update {name} set title = 'cat quick' where id = 2")
+        assert looked_at() == [2]
+        store.embed()
+        execute(f"update {name} set title = 'cat later' where id = 3")
+        assert looked_at() == [3]
+        slow.commit()
+    assert looked_at() == [1, 3]
+
+
 def test_a_hundred_writers_that_commit_in_any_order_while_syncs_run(
     store: FakeStore, execute: Execute, connect: Connect, name: str
 ) -> None:
@@ -319,6 +340,83 @@ def test_what_every_reader_has_seen_is_pruned(store: FakeStore, execute: Execute
     assert kept() == 0
 
 
+def test_a_reader_that_never_comes_again_holds_no_change(store: FakeStore, execute: Execute, name: str) -> None:
+    store.workspace.raw.observe(store.collection)
+    execute(
+        "update ops.cursors set synced_at = now() - interval '8 days' where collection = %s and reader = 'raw'", [name]
+    )
+    execute(f"update {name} set title = 'cat' where id = 1")
+    store.embed()
+    execute("select pg_current_xact_id()")
+    store.embed()
+    left = execute(
+        "select count(*) from ops.changes join ops.captures using (capture) where relid = %s::regclass", [name]
+    )
+    assert left == [(0,)]
+    assert execute("select reader from ops.cursors where collection = %s", [name]) == [("1",)]
+
+
+def test_failed_rows_of_a_captured_table_are_taken_again_when_asked_for(
+    store: FakeStore, execute: Execute, name: str
+) -> None:
+    embeddings = store.workspace.embeddings
+    execute(f"update {name} set title = 'poison ' || id where id in (7, 9)")
+    assert store.embed().latest.failed == 2
+    before = embeddings.content_version(store.all()[0])
+    encoder = store.chosen["text"]
+    encoder.refuses = ()
+    assert (store.embed().latest.encoded, listed(store).mode) == (0, "keys")
+    assert retry_failures(store).rows == 2
+    found = listed(store)
+    assert (found.mode, found.work) == ("keys", 2)
+    assert store.embed().latest.encoded == 2
+    after = embeddings.content_version(store.all()[0])
+    assert after != before, "the inputs are the same, the vectors are not"
+    execute("delete from ops.contents where collection = %s", [name])
+    assert embeddings.content_version(store.all()[0]) == after, "counted as it was written"
+
+
+def test_rows_that_share_a_text_that_cannot_be_encoded_all_fail(store: FakeStore, execute: Execute, name: str) -> None:
+    execute(f"update {name} set title = 'poison', body = null where id in (7, 8, 9)")
+    assert store.embed().latest.failed == 3
+    assert {f.row_key for f in store.workspace.failures.list(name)} == {"[7]", "[8]", "[9]"}
+
+
+def test_a_row_that_left_and_one_that_came_are_another_version(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    """With as many rows as before, and not of those that were compared with the same vectors."""
+    raw = store.workspace.raw
+    versions = {raw.observe(store.collection).version}
+    execute(f"update {name} set title = 'owl' where id = 5")
+    versions.add(raw.look(store.collection))
+    with connect() as connection:
+        connection.execute(f"delete from {name} where id = 1")
+        connection.execute(f"insert into {name} (id, title) values (1001, 'cat')")
+    versions.add(raw.look(store.collection))
+    with connect() as connection:
+        connection.execute(f"delete from {name} where id = 2")
+        connection.execute(f"insert into {name} (id, title, body, topic, price) values (1, 'dog 1', 'body 1', 't1', 1)")
+    versions.add(raw.look(store.collection))
+    assert len(versions) == 4
+
+
+def test_what_one_reader_has_seen_is_kept_for_another_that_saw_it_running(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    store.workspace.raw.observe(store.collection)
+    with connect() as slow:
+        slow.execute(f"update {name} set title = 'cat slow' where id = 1")
+        execute(f"update {name} set title = 'cat quick' where id = 2")
+        store.embed()
+        slow.commit()
+    for _ in range(2):
+        execute("select pg_current_xact_id()")
+        store.workspace.raw.observe(store.collection)
+    assert store.embed().latest.encoded == 1
+    assert texts(execute, store)
+
+
 def test_a_retired_generation_keeps_nothing_from_being_pruned(store: FakeStore, execute: Execute) -> None:
     first = store.all()[0]
     store.build(first)
@@ -339,6 +437,11 @@ def test_a_retired_generation_keeps_nothing_from_being_pruned(store: FakeStore, 
         "alter table {0} enable trigger user",
         "alter table {0} disable trigger user; update {0} set title = 'cat unseen'",
         "drop trigger vector_assets_update on {0}; update {0} set title = 'cat unseen'",
+        # Switched on again as they were: their catalogue rows are other ones all the same.
+        "alter table {0} disable trigger user; update {0} set title = 'cat unseen'; "
+        + "; ".join(f"alter table {{0}} enable always trigger vector_assets_{event}" for event in EVENTS),
+        # The same columns, in another file.
+        "alter table {0} alter column title type text using 'cat unseen'",
         "alter table {0} alter column title type varchar using 'cat unseen'",
         "alter table {0} drop column title cascade; alter table {0} add column title text default 'cat unseen'",
         "delete from ops.changes",
@@ -362,6 +465,26 @@ def test_writes_that_passed_the_triggers_by_are_found(
     assert listed(store).mode == "keys", "the next look at the table mends its triggers"
 
 
+def test_while_a_trigger_is_off_every_sync_compares_all_rows(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    with connect() as connection:
+        connection.execute(f"alter table {name} disable trigger vector_assets_update")
+    for number in (1, 2):
+        execute(f"update {name} set title = 'cat unseen' where id = %s", [number])
+        assert listed(store).mode == "all"
+        assert store.embed().latest.encoded == 1
+
+
+def test_the_triggers_function_looks_up_nothing_on_the_writer_s_path(store: FakeStore, execute: Execute) -> None:
+    """It runs with its owner's rights: a function of the writer's must not take the place of one of Postgres's."""
+    found = execute(
+        "select prosecdef, proconfig @> array['search_path=pg_catalog'] from pg_proc join pg_trigger on tgfoid = "
+        "pg_proc.oid where tgrelid = %s::regclass", [store.collection.name]
+    )  # fmt: skip
+    assert found == [(True, True)] * 4
+
+
 def test_writes_under_a_replica_s_role_are_seen(store: FakeStore, connect: Connect, name: str) -> None:
     with connect() as connection:
         connection.execute("set session_replication_role = replica")
@@ -382,6 +505,19 @@ def test_a_sweep_mends_both_directions(store: FakeStore, execute: Execute, conne
     assert texts(execute, store)
 
 
+def test_a_sweep_removes_a_row_that_had_nothing_to_read(
+    store: FakeStore, execute: Execute, connect: Connect, name: str
+) -> None:
+    """Its digest is that of a row that is not there."""
+    execute(f"update {name} set title = null, body = null, topic = null, price = null where id = 1")
+    assert store.embed().latest.empty == 1
+    with connect() as connection:
+        connection.execute(f"delete from {name} where id = 1")
+        connection.execute("delete from ops.changes")
+    assert store.embed(whole=True).latest.removed == 1
+    assert texts(execute, store)
+
+
 def test_where_triggers_cannot_see_all_writes_the_table_is_compared_as_a_whole(
     workspace: Workspace, execute: Execute, declare: Declare, name: str
 ) -> None:
@@ -394,6 +530,19 @@ def test_where_triggers_cannot_see_all_writes_the_table_is_compared_as_a_whole(
     execute(f"insert into {name}_0 values (1, 'cat')")
     found = listed(store)
     assert (found.mode, found.work) == ("all", 1)
+
+
+def test_a_table_with_heirs_is_compared_as_a_whole(
+    workspace: Workspace, execute: Execute, declare: Declare, name: str
+) -> None:
+    execute(f"create table {name} (id bigint primary key, title text)")
+    execute(f"create table {name}_heir () inherits ({name})")
+    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    assert "inheritance tree" in workspace.raw.observe(collection).capture
+    store.embed()
+    execute(f"insert into {name}_heir values (1, 'cat')")
+    assert store.embed().latest.encoded == 1
 
 
 def test_a_declaration_that_says_scan_removes_the_triggers(
@@ -434,6 +583,26 @@ def test_a_watermark_column_tells_what_is_new_and_a_key_scan_what_is_gone(
     assert (found.mode, found.work, found.gone) == ("watermark", 1, 1)
     store.embed()
     assert store.embed(whole=True).latest.encoded == 1, "the sweep finds what left the column as it was"
+
+
+def test_rows_without_a_watermark_are_looked_at_each_time(
+    workspace: Workspace, execute: Execute, declare: Declare, name: str
+) -> None:
+    execute(f"create table {name} (id bigint primary key, title text, at timestamptz)")
+    execute(f"insert into {name} select i, 'cat ' || i, now() from generate_series(1, 20) i")
+    collection = declare(
+        source={"kind": "postgres", "table": name, "capture": "watermark", "watermark": "at", "overlap": "1m"},
+        fields={"title": "text"},
+        spaces={"text": {"fields": ["title"]}},
+    )
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    workspace.raw.observe(collection)
+    store.embed()
+    execute(f"insert into {name} values (21, 'owl', null), (22, 'owl', now() - interval '1 hour')")
+    found = listed(store)
+    assert (found.mode, found.work) == ("watermark", 1), "22 came below the mark: the sweep finds it"
+    store.embed()
+    assert store.embed(whole=True).latest.encoded == 1
 
 
 def test_a_cursor_of_another_server_is_not_believed(store: FakeStore, execute: Execute, name: str) -> None:

@@ -220,6 +220,15 @@ def test_a_table_in_place_that_cannot_be_used(
     assert "\n" not in str(caught.value)
 
 
+def test_a_watermark_that_is_no_time_is_refused(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    execute(f"create table {name} (id bigint primary key, t text, version bigint)")
+    source = {"kind": "postgres", "table": name, "capture": "watermark", "watermark": "version"}
+    with pytest.raises(SourceError, match="watermark version is bigint; expected a date or timestamp"):
+        workspace.raw.relation(declare(source=source, fields={"t": "text"}, spaces={"text": {"fields": ["t"]}}))
+
+
 def test_a_table_in_place_is_observed_and_never_changed(
     workspace: Workspace, declare: Declare, execute: Execute, name: str
 ) -> None:

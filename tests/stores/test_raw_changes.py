@@ -12,6 +12,7 @@ from vector_assets.errors import SourceError
 from vector_assets.source.sql import SqlReader
 from vector_assets.spec import Collection, SqlSource
 from vector_assets.stores.raw_write import RawSync
+from vector_assets.stores.retry import retry_failures
 from vector_assets.stores.urls import DatabaseUrl
 from vector_assets.stores.workspace import Workspace
 
@@ -179,6 +180,19 @@ def test_a_bad_row_keeps_its_last_good_state_until_it_reads_well(shop: Shop, wor
     shop.run("update goods set price = 1, at = '2026-03-02' where id = 3", "delete from goods where id = 101")
     third = shop.sync()
     assert (counts(third), third.unreadable) == ((102, 0, 1, 0), 0)
+
+
+def test_retry_reads_unreadable_rows_again_although_the_cursor_is_past_them(shop: Shop, workspace: Workspace) -> None:
+    shop.sync()
+    shop.run("update goods set price = 'nan', at = '2026-02-01' where id = 3")
+    shop.run("insert into goods values (103, 'newer', 1, '2026-03-01')")
+    assert shop.sync().unreadable == 1
+    shop.run("update goods set price = 3 where id = 3")
+    assert shop.sync().unreadable == 1, "its cursor was left as it was"
+    retried = retry_failures(FakeStore(workspace, shop.collection(), KeywordEncoder()))
+    assert (retried.rows, retried.unreadable) == (0, 1)
+    done = shop.sync()
+    assert (counts(done), done.unreadable) == ((101, 0, 0, 0), 0)
 
 
 def test_a_declaration_that_changed_is_read_whole(shop: Shop, execute: Execute) -> None:

@@ -18,6 +18,7 @@ from vector_assets.source import files as files_module
 from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
 from vector_assets.stores.raw_write import RawSync
+from vector_assets.stores.retry import retry_failures
 from vector_assets.stores.workspace import Workspace
 
 
@@ -193,6 +194,35 @@ def test_a_file_that_is_read_no_more_takes_its_failures_along(folder: Folder) ->
     assert folder.sync().unreadable == 1
     folder.remove("b.jsonl")
     assert folder.sync().unreadable == 0
+
+
+def test_retry_opens_the_files_with_unreadable_rows_and_no_other(folder: Folder) -> None:
+    folder.titles("a.jsonl", a1="cat")
+    folder.write("b.jsonl", {"id": "b1", "title": "cat"}, {"id": "b2", "title": 7})
+    assert folder.sync().unreadable == 1
+    assert (folder.sync().read, folder.opened) == (False, [])
+    retry_failures(FakeStore(folder.workspace, folder.collection(), KeywordEncoder()))
+    again = folder.sync()
+    assert (counts(again), again.unreadable, folder.opened) == ((2, 0, 0, 0), 1, ["b.jsonl"])
+    assert (folder.sync().read, folder.opened) == (False, []), "once, until it is asked for again"
+
+
+def test_a_renamed_file_is_read_and_encodes_nothing(folder: Folder) -> None:
+    folder.titles("a.jsonl", a1="cat", a2="dog")
+    folder.titles("b.jsonl", b1="cat")
+    folder.sync()
+    encoder = KeywordEncoder()
+    store = FakeStore(folder.workspace, folder.collection(), encoder)
+    store.embed()
+    encoder.encoded.clear()
+    folder.remove("a.jsonl")
+    folder.titles("moved.jsonl", a1="cat", a2="dog")
+    done = folder.sync()
+    assert (done.rows, done.inserted, done.deleted, folder.opened) == (3, 0, 0, ["moved.jsonl"])
+    report = store.embed().latest
+    assert (encoder.encoded, report.unchanged, report.removed) == ([], 3, 0)
+    folder.remove("moved.jsonl")
+    assert counts(folder.sync()) == (1, 0, 0, 2), "they are the rows of the renamed file now"
 
 
 def test_insert_100_update_50_delete_20_is_exactly_150_encodes(folder: Folder) -> None:

@@ -23,6 +23,7 @@ from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection
 from vector_assets.stores.planning import plan
 from vector_assets.stores.raw_write import RawSync
+from vector_assets.stores.retry import retry_failures
 from vector_assets.stores.workspace import Workspace
 
 
@@ -247,6 +248,8 @@ def test_a_malformed_message_is_set_aside_and_the_rest_goes_on(broker: Broker, w
         "title: expected text, found the number 7",
         "version: expected a whole number of 64 bits, found null",
     }
+    retried = retry_failures(FakeStore(workspace, broker.collection, KeywordEncoder()))
+    assert (retried.unreadable, retried.lost) == (0, 7), "they left the queue, which has nothing to be read again"
     broker.send(upsert("a", "mended", version=3), upsert("b", "mended", version=1), delete("c", version=1))
     assert broker.drain().unreadable == 4, "what can be named is forgotten when it is mended"
 

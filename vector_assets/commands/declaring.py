@@ -66,8 +66,11 @@ def check(project: ProjectOption = None, as_json: JsonOption = False) -> None:
     else:
         for problem in problems:
             err.print(f"error: {problem}", style="red", soft_wrap=True, markup=False)
-        if not problems:
-            out.print(f"{len(names)} collections are well declared: {', '.join(names)}")
+        if not problems and not names:
+            out.print("no collection is declared yet; write one with vector-assets new NAME --from FILE")
+        elif not problems:
+            are = "collection is" if len(names) == 1 else "collections are"
+            out.print(f"{len(names)} {are} well declared: {', '.join(names)}")
     if problems:
         raise typer.Exit(2)
 

@@ -36,10 +36,18 @@ def failures(
         if as_json:
             print_json(dataclasses.asdict(retried))
             return
-        told = [f"{retried.rows:,} failed rows are taken again"] if retried.rows else []
-        told += [f"the source is read anew for {retried.unreadable:,} unreadable rows"] if retried.unreadable else []
-        then = f" by the next run: vector-assets materialize {collection}"
-        out.print(" and ".join(told) + then if told else "nothing is set aside", soft_wrap=True)
+        told = [f"{_rows(retried.rows, 'failed')} to be taken again"] if retried.rows else []
+        told += [f"the source is read anew for {_rows(retried.unreadable, 'unreadable')}"] if retried.unreadable else []
+        if told:
+            then = f" by the next run: vector-assets materialize {collection}"
+            out.print(" and ".join(told) + then, soft_wrap=True)
+        if retried.lost:
+            out.print(
+                f"{_rows(retried.lost, 'unreadable')} of the queue: the messages were taken out of it; send them again",
+                soft_wrap=True,
+            )
+        if not told and not retried.lost:
+            out.print("nothing is set aside")
         return
     found, count = client.failures(limit=limit), client.workspace.failures.count(collection)
     if as_json:
@@ -55,3 +63,7 @@ def failures(
         return
     number = "1 row" if count == 1 else f"{count:,} rows"
     out.print(f"{number} of {collection} set aside" + (f", {len(found):,} shown" if count > len(found) else ""))
+
+
+def _rows(count: int, kind: str) -> str:
+    return f"{count:,} {kind} row" + ("" if count == 1 else "s")

@@ -104,7 +104,7 @@ class PostgresSource(Spec):
         ),
     )
     watermark: ColumnName | None = Field(
-        default=None, description="For capture: watermark; a column that every insert and update sets anew."
+        default=None, description="For capture: watermark; a date or timestamp that every insert and update sets anew."
     )
     overlap: Duration = Field(
         default="10m",

@@ -30,6 +30,8 @@ def write_declaration(project: Project, name: str, source: str, *, id_column: st
     if source.startswith("env:"):
         text = _of_variable(name, source, id_column)
     elif source.startswith(TABLE):
+        if id_column:
+            raise SpecError(f"--id {id_column}: rows of a table in place are named by its primary key; leave --id out")
         text = _of_table(name, source.removeprefix(TABLE))
     else:
         text = new_declaration(name, source, folder=path.parent, root=project.root, id_column=id_column)

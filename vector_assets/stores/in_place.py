@@ -104,6 +104,11 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
     missing = [field for field in wanted if field not in present]
     if missing:
         raise SourceError(f"{shown} has no column {missing[0]} (it has {', '.join(present)})")
+    if source.watermark and not present[source.watermark].startswith(("timestamp", "date")):
+        raise SourceError(
+            f"{shown}: watermark {source.watermark} is {present[source.watermark]}; expected a date or timestamp, "
+            "from which overlap can be taken, or capture: trigger or scan"
+        )
     secured = connection.execute(
         "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass",
         (schema, table),
