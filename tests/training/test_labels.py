@@ -191,18 +191,18 @@ def kinds() -> TrainingSet:
     rng = np.random.default_rng(0)
     for split in splits:
         for label in range(12):
-            for copy in range(60 if split == "train" else 8):
+            for copy in range(44 if split == "train" else 8):
                 word = f"{'ab'[copy % 2]}{label}"
                 fill = " ".join(f"c{n}" for n in rng.integers(0, 30, 2))
                 texts.append(Pair("", f"{fill} {word}", f"{split}{label}", split, f"[{len(texts)}]", f"kind {label}"))
-    return TrainingSet(pairs_digest(texts), tuple(texts), {"train": 12 * 60})
+    return TrainingSet(pairs_digest(texts), tuple(texts), {"train": 12 * 44})
 
 
 def _trained(objective: str, kinds: TrainingSet, base: Path, folder: Path, log: MemoryLog, **more: object) -> Trained:
     training = Training.model_validate(
         {
             "objective": objective, "labels": "kind", "trainable": "last_2", "learning_rate": 3e-3, "batch_size": 24,
-            "evaluations_per_epoch": 1, "patience": 3, "max_epochs": 8, "max_validation": 96,
+            "evaluations_per_epoch": 1, "patience": 3, "max_epochs": 7, "max_validation": 96,
         }
         | more
     )  # fmt: skip

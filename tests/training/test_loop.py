@@ -120,6 +120,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     assert all(value.equal(found[1][1][name]) for name, value in found[0][1].items())
 
 
+def test_the_gap_grows_where_training_learns_only_its_examples(
+    stored: Path, keywords: TrainingSet, training: Training, tokenize: Tokenize
+) -> None:
+    network = Network(stored, trainable="last_2")
+    enough = _fit(network, keywords, training.model_copy(update={"max_epochs": 6}), tokenize)
+    assert enough.best_step and enough.gap < 0.2
+    # Eight keywords are learned; validation asks for all twenty-four.
+    few = keywords.split("train")[: 22 * 8]
+    network = Network(stored, trainable="last_2")
+    settings = training.model_copy(update={"max_epochs": 8, "batch_size": 8})
+    history = fit(network, few, keywords.split("validation"), settings, tokenize=tokenize, log=MemoryLog())
+    assert history.best_step and history.gap > 0.2
+
+
 def test_evaluations_per_epoch_and_progress(
     stored: Path, keywords: TrainingSet, training: Training, tokenize: Tokenize
 ) -> None:
