@@ -15,7 +15,7 @@ from vector_assets.assets import resources
 from vector_assets.errors import SourceError, SpecError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.training import draw_training_set
+from vector_assets.stores.training_sets import draw_training_set
 from vector_assets.stores.workspace import Workspace
 
 LABELLED = """

@@ -10,8 +10,10 @@ from runlog import MemoryLog
 from vector_assets.encoder import TextEncoder, make_checkpoint
 from vector_assets.records import TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.loop import History, Progress, Tokenize, fit
+from vector_assets.training.loop import History, Progress, fit
 from vector_assets.training.network import Network
+from vector_assets.training.retrieval import pool_of
+from vector_assets.training.scoring import Tokenize, score_pool
 
 
 @pytest.fixture(scope="session")
@@ -90,8 +92,8 @@ def test_the_best_weights_are_kept_and_not_the_last(
     history = _fit(network, keywords, training.model_copy(update={"patience": 3}), tokenize)
     best, last = history.at(history.best_step), history.evaluations[-1]
     assert best.mrr > history.at(0).mrr and last.mrr < best.mrr and 0 < history.best_step < last.step
-    pool = loop.pool_of(keywords.split("validation"))
-    assert loop.score_pool(network, pool, tokenize).metrics == pytest.approx(best.metrics)
+    pool = pool_of(keywords.split("validation"))
+    assert score_pool(network, pool, tokenize).metrics == pytest.approx(best.metrics)
     since = [found.step for found in history.evaluations if found.step > history.best_step]
     assert len(since) == 3  # patience
 

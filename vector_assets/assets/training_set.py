@@ -8,7 +8,7 @@ from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection
-from vector_assets.stores.training import draw_training_set
+from vector_assets.stores.training_sets import draw_training_set
 
 CODE_VERSION = "1"
 

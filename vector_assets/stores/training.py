@@ -1,42 +1,26 @@
-"""The training stages against the stores: draw a training set, find or make the checkpoint that its key names."""
+"""The training stage against the stores: find or make the checkpoint that its key names."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-from psycopg import sql
-
-from vector_assets.embedding.text import row_text
 from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.open import store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
-from vector_assets.errors import NotFound, SourceError
-from vector_assets.records import Checkpoint, Comparison, Key, TrainingSet, Value
-from vector_assets.source.keys import row_key
-from vector_assets.source.pairs_file import read_labels, read_pairs
-from vector_assets.spec import Collection, FieldPairs, LabelsFile, Training
+from vector_assets.errors import NotFound
+from vector_assets.records import Checkpoint, Comparison, TrainingSet
+from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
 from vector_assets.stores.mlflow_runs import TrackedRun
-from vector_assets.stores.relation import columns
+from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.loop import Progress
-from vector_assets.training.pairs import PairRow, pairs_from_rows
 from vector_assets.training.run import Trained, resume_of, store_base, train, training_key
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A training set, and whether it was drawn now or kept."""
-
-    training_set: TrainingSet
-    drawn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +42,6 @@ class Settled:
         return Comparison(**cast(dict[str, Any], found)) if found else None
 
 
-def draw_training_set(workspace: Workspace, collection: Collection, space: str, *, refresh: bool) -> Drawn:
-    """Return the snapshot of this declaration; draw it where there is none, or when asked to."""
-    training = _training(collection, space)
-    declared = _declaration(collection, space)
-    known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
-    if known and not refresh:
-        return Drawn(workspace.checkpoints.training_set(known), drawn=False)
-    training_set = pairs_from_rows(_rows(workspace, collection, space), training)
-    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
-    return Drawn(training_set, drawn=True)
-
-
 def settle_encoder(
     workspace: Workspace,
     collection: Collection,
@@ -84,7 +56,7 @@ def settle_encoder(
     if declared.train is None:
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
-    digest = workspace.checkpoints.latest_training_set(collection.name, space, _declaration(collection, space))
+    digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
     if digest is None:
         raise NotFound(
             f"training_set {collection.name}/{space} is not drawn yet; "
@@ -145,7 +117,7 @@ def _train(
     tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
 ) -> None:
-    training = _training(collection, space)
+    training = training_of(collection, space)
     experiment = f"{collection.name}/{space}"
     unfinished = workspace.checkpoint_folder / ".unfinished"
     with (
@@ -215,84 +187,6 @@ def _result(trained: Trained) -> dict[str, object]:
         "report": [str(path) for path in trained.report],
         "head": str(trained.head) if trained.head else None,
     }
-
-
-def _rows(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
-    training = _training(collection, space)
-    if training.labels is not None:
-        return _labelled_rows(workspace, collection, space)
-    if isinstance(training.pairs, FieldPairs):
-        return _field_pairs(workspace, collection, space)
-    assert training.pairs is not None
-    return _file_pairs(collection.resolve(training.pairs))
-
-
-def _labelled_rows(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
-    """Stream the rows that have a label: of a field, or of a file that names rows by their ids."""
-    training = _training(collection, space)
-    by = [training.split.by] if training.split.by else []
-    if isinstance(training.labels, LabelsFile):
-        url = collection.resolve(training.labels.file)
-        labels = read_labels(url, workspace.raw.relation(collection).key)
-        for key, values in _read(workspace, collection, space, by):
-            label = labels.pop(key, "")
-            yield PairRow(key, "", row_text(values[len(by) :]), str(values[0] or "") if by else "", label)
-        if labels:
-            raise SourceError(
-                f"{url}: row {next(iter(labels))} is not in {collection.name}, nor are {len(labels) - 1} others"
-            )
-        return
-    assert training.labels is not None
-    for key, (value, *values) in _read(workspace, collection, space, [training.labels, *by]):
-        said = "" if value is None else str(value)
-        yield PairRow(key, "", row_text(values[len(by) :]), str(values[0] or "") if by else "", said)
-
-
-def _field_pairs(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
-    """Stream pairs of the collection's own rows: one field asks, the space's text answers."""
-    training = _training(collection, space)
-    assert isinstance(training.pairs, FieldPairs)
-    by = [training.split.by] if training.split.by else []
-    for key, (query, *values) in _read(workspace, collection, space, [training.pairs.query, *by]):
-        group = str(values[0] or "") if by else ""
-        yield PairRow(key, str(query or ""), row_text(values[len(by) :]), group)
-
-
-def _read(
-    workspace: Workspace, collection: Collection, space: str, fields: Sequence[str]
-) -> Iterator[tuple[str, list[Value]]]:
-    """Stream JSON row key, the values of some fields, and then those of the fields that the space reads."""
-    relation = workspace.raw.relation(collection)
-    query = sql.SQL("select {}, {} from {} r order by {}").format(
-        relation.source_key("r"), columns([*fields, *collection.spaces[space].fields], "r"), relation.table,
-        relation.source_key("r"),
-    )  # fmt: skip
-    size = len(relation.key)
-    with workspace.database.connect() as connection, connection.cursor(name="pairs") as cursor:
-        cursor.itersize = 5000
-        for row in cursor.execute(query):
-            yield row_key(cast(Key, row[:size])), cast(list[Value], list(row[size:]))
-
-
-def _file_pairs(path: str) -> Iterator[PairRow]:
-    for pair in read_pairs(path):
-        yield PairRow("", pair.query, pair.document, pair.group or "")
-
-
-def _declaration(collection: Collection, space: str) -> str:
-    """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
-    training = _training(collection, space)
-    deciding = {"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"}
-    drawn = training.model_dump(mode="json", include=deciding | ({"labels"} if training.labels else set()))
-    text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _training(collection: Collection, space: str) -> Training:
-    training = collection.spaces[space].train
-    if training is None:
-        raise NotFound(f"space {collection.name}/{space} declares no train:, so there is no training set")
-    return training
 
 
 def _report_folder(

@@ -17,13 +17,14 @@ from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.metrics import paired_bootstrap
 from vector_assets.records import Checkpoint, Comparison, Pair, RunLog, TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.loop import History, Progress, Session
+from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.network import Network
 from vector_assets.training.precision import gains_by_bfloat16
 from vector_assets.training.report import write_head, write_report
 from vector_assets.training.resume import Resume
 from vector_assets.training.retrieval import pool_of
 from vector_assets.training.scoring import Scored, Tokenize
+from vector_assets.training.session import Session
 
 #: Raised by hand when the same training set and settings would give other weights.
 CODE_VERSION = "1"
@@ -107,22 +108,22 @@ def train(
     stored = store_base(training_set, training, base, destination, settings)
     key = training_key(training_set.digest, training, stored.digest, settings)
     tokenize = _tokenizer(stored.folder)
-    learn, check = training_set.split("train"), training_set.split("validation")
+    to_learn, check = training_set.split("train"), training_set.split("validation")
     network = Network(
         stored.folder, trainable=training.trainable, lora_rank=training.lora_rank, seed=training.seed
     )  # fmt: skip
     resume = resume_of(resume_folder, key) if resume_folder else None
     saved = resume.load() if resume else None
-    batch = tokenize([pair.document for pair in learn[: training.batch_size]], False)
+    batch = tokenize([pair.document for pair in to_learn[: training.batch_size]], False)
     network.fast = bool(saved["fast"]) if saved else gains_by_bfloat16(network, batch)
     _log_start(log, base_log, key, training_set, training, stored, network)
 
     test_pool = pool_of(training_set.split("test"))
-    session = Session(network, learn, check, training, tokenize=tokenize, log=log)
+    session = Session(network, to_learn, check, training, tokenize=tokenize, log=log)
     session.prepare(test_pool)
     log.params({f"objective_{name}": value for name, value in session.objective.settings().items()})
     base_test = session.score(test_pool)
-    history = session.run(progress=progress, resume=resume)
+    history = learn(session, progress, resume)
     tuned_test = base_test if history.best_step == 0 else session.score(test_pool)
     checkpoint = stored
     learned = network.learned() if history.best_step else {}
