@@ -7,6 +7,7 @@ One process that has imported everything forks each of them: what is killed is r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -87,6 +88,18 @@ def forked(*arguments: Any, **more: Any) -> int:
     return pid
 
 
+def seen_change(folder: Path, *, times: int) -> None:
+    """Wait until a state was written so many times: from then on there is something to go on from, or to spoil."""
+    seen: set[tuple[int, int]] = set()
+    end = time.monotonic() + 60
+    while len(seen) <= times and time.monotonic() < end:
+        for path in folder.glob("*.pt"):
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                seen.add((found.st_ino, found.st_mtime_ns))
+        time.sleep(0.001)
+
+
 def main(folder: Path, objective: str, trainable: str, kills: int, seed: int) -> None:
     """Run undisturbed, then killed."""
     folder.mkdir()
@@ -94,16 +107,15 @@ def main(folder: Path, objective: str, trainable: str, kills: int, seed: int) ->
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
     for one in (undisturbed, disturbed):
         one.mkdir()
-    start = time.perf_counter()
     _, status = os.waitpid(forked(undisturbed, base, objective, trainable, resumes=False), 0)
     assert status == 0
-    seconds = time.perf_counter() - start
     wait = random.Random(seed)
     killed = 0
     while not (disturbed / "result.json").is_file():
         pid = forked(disturbed, base, objective, trainable, resumes=True)
         if killed < kills:
-            time.sleep(wait.uniform(0.2, 0.8) * seconds)
+            seen_change(disturbed / "unfinished", times=wait.randint(1, 4))
+            time.sleep(wait.uniform(0, 0.05))
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         killed += os.WIFSIGNALED(status)

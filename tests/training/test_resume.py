@@ -22,7 +22,8 @@ def test_killed_runs_end_bit_equal_to_an_undisturbed_one(tmp_path: Path) -> None
     for found in lines:
         undisturbed, disturbed = found["undisturbed"], found["disturbed"]
         resumed_at = disturbed.pop("resumed_at")
-        assert undisturbed.pop("resumed_at") is None and undisturbed["improved"] and found["killed"]
+        assert undisturbed.pop("resumed_at") is None and undisturbed["improved"]
+        assert found["killed"] and resumed_at and resumed_at <= len(undisturbed["steps"])
         assert disturbed == undisturbed, f"seed {seed}, killed {found['killed']} times, resumed at {resumed_at}"
         assert found["left"] == []
 
