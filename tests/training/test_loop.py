@@ -10,8 +10,10 @@ from runlog import MemoryLog
 from vector_assets.encoder import TextEncoder, make_checkpoint
 from vector_assets.records import TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.loop import History, Progress, Tokenize, fit
+from vector_assets.training.loop import History, Progress, fit
 from vector_assets.training.network import Network
+from vector_assets.training.retrieval import pool_of
+from vector_assets.training.scoring import Tokenize, score_pool
 
 
 @pytest.fixture(scope="session")
@@ -90,8 +92,8 @@ def test_the_best_weights_are_kept_and_not_the_last(
     history = _fit(network, keywords, training.model_copy(update={"patience": 3}), tokenize)
     best, last = history.at(history.best_step), history.evaluations[-1]
     assert best.mrr > history.at(0).mrr and last.mrr < best.mrr and 0 < history.best_step < last.step
-    pool = loop.pool_of(keywords.split("validation"))
-    assert loop.score_pool(network, pool, tokenize).metrics == pytest.approx(best.metrics)
+    pool = pool_of(keywords.split("validation"))
+    assert score_pool(network, pool, tokenize).metrics == pytest.approx(best.metrics)
     since = [found.step for found in history.evaluations if found.step > history.best_step]
     assert len(since) == 3  # patience
 
@@ -118,6 +120,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
         found.append(([step.loss for step in history.steps], network.weights()))
     assert found[0][0] == found[1][0] != found[2][0]
     assert all(value.equal(found[1][1][name]) for name, value in found[0][1].items())
+
+
+def test_the_gap_grows_where_training_learns_only_its_examples(
+    stored: Path, keywords: TrainingSet, training: Training, tokenize: Tokenize
+) -> None:
+    network = Network(stored, trainable="last_2")
+    enough = _fit(network, keywords, training.model_copy(update={"max_epochs": 6}), tokenize)
+    assert enough.best_step and enough.gap < 0.2
+    # Eight keywords are learned; validation asks for all twenty-four.
+    few = keywords.split("train")[: 22 * 8]
+    network = Network(stored, trainable="last_2")
+    settings = training.model_copy(update={"max_epochs": 8, "batch_size": 8})
+    history = fit(network, few, keywords.split("validation"), settings, tokenize=tokenize, log=MemoryLog())
+    assert history.best_step and history.gap > 0.2
 
 
 def test_evaluations_per_epoch_and_progress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -160,6 +161,73 @@ def test_rows_without_a_group_are_their_own() -> None:
     rows = [PairRow(f"[{n}]", f"question w{n} x{n}", f"answer y{n} z{n} v{n}") for n in range(100)]
     found = pairs_from_rows(rows, _training(split=Split(validation=0.2, test=0.2)))
     assert len({pair.group for pair in found.pairs}) == 100
+
+
+def _labelled(**changes: object) -> Training:
+    split = Split(by="g", validation=["v"], test=["t"])
+    return Training.model_validate({"objective": "triplet", "labels": "kind", "split": split} | changes)
+
+
+def _texts(group: str, count: int, labels: int = 2) -> list[PairRow]:
+    return [
+        PairRow(f'["{group}{n}"]', "", f"{group} says {group}{n} in{group}{n}", group, f"kind {n % labels}")
+        for n in range(count)
+    ]
+
+
+def test_labelled_texts_without_a_label_or_with_two_are_left_out_and_counted() -> None:
+    rows = [
+        *_texts("a", 6), *_texts("v", 4), *_texts("t", 4),
+        PairRow("1", "", "no label here", "a", " "), PairRow("2", "", " ", "a", "kind 1"),
+        PairRow("3", "", "what is this", "a", "kind 0"), PairRow("4", "", "what  is this", "a", "kind 1"),
+        PairRow("5", "", "what is\nthis", "v", "kind 0"), PairRow("6", "", "a says a0  ina0", "a", "kind 0"),
+    ]  # fmt: skip
+    found = pairs_from_rows(random.Random(1).sample(rows, len(rows)), _labelled())
+    assert _plain(found) == {
+        "rows": 20, "no_label": 1, "empty_document": 1, "two_labels": 3, "duplicate": 1, "labels": 2,
+        "train": 6, "validation": 4, "test": 4,
+    }  # fmt: skip
+    assert pairs_from_rows(rows, _labelled()).digest == found.digest
+    other = [replace(row, label="kind 1") if row.key == '["a0"]' else row for row in rows]
+    assert pairs_from_rows(other, _labelled()).digest != found.digest, "labels are part of the digest"
+
+
+def test_whole_labels_can_be_held_out_and_are_counted() -> None:
+    rows = [PairRow(f"[{n}]", "", f"x{n} y{n} z{n}", f"kind {n % 4}", f"kind {n % 4}") for n in range(24)]
+    split = Split(by="kind", validation=["kind 2"], test=["kind 3"])
+    found = pairs_from_rows(rows, _labelled(split=split))
+    assert found.report["unseen_label_validation"] == found.report["unseen_label_test"] == 6
+    assert {pair.label for pair in found.split("train")} == {"kind 0", "kind 1"}
+
+
+def test_labels_that_teach_nothing_are_refused() -> None:
+    held_out = [*_texts("v", 4), *_texts("t", 4)]
+    with pytest.raises(SpecError, match=r"1 label in train \(kind 0\); at least 2"):
+        pairs_from_rows([*_texts("a", 6, labels=1), *held_out], _labelled())
+    with pytest.raises(SpecError, match="every label stands once in train"):
+        pairs_from_rows([*_texts("a", 6, labels=6), *held_out], _labelled())
+    with pytest.raises(SpecError, match="no label stands twice in test"):
+        pairs_from_rows([*_texts("a", 6), *_texts("v", 4), *_texts("t", 4, labels=4)], _labelled())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.text("abcd ", max_size=12), st.sampled_from("xyz"), st.sampled_from("abvt")), max_size=60),
+    st.sampled_from([0.5, 0.8]),
+)
+def test_nothing_leaks_between_splits_of_labelled_texts(items: list[tuple[str, str, str]], threshold: float) -> None:
+    rows = [PairRow(str(n), "", " ".join(text), group, label) for n, (text, label, group) in enumerate(items)]
+    try:
+        found = pairs_from_rows(
+            rows, _labelled(split=Split(by="g", validation=["v"], test=["t"], duplicates=threshold))
+        )
+    except SpecError:
+        return
+    for name, others in (("train", ("validation", "test")), ("validation", ("test",))):
+        for other in others:
+            ours, theirs = found.split(name), found.split(other)  # type: ignore[arg-type]
+            assert not {pair.group for pair in ours} & {pair.group for pair in theirs}
+            assert all(_cosine(a.document, b.document) < threshold for a in ours for b in theirs)
 
 
 words = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=7).map(" ".join)

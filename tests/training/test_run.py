@@ -10,9 +10,9 @@ import pytest
 from runlog import MemoryLog
 
 from vector_assets.encoder import ContractSettings, check_canaries, differences, load_encoder, read_contract, require
-from vector_assets.records import TrainingSet
-from vector_assets.spec import Training
-from vector_assets.training import Trained, run, store_base, train, training_key
+from vector_assets.records import Pair, TrainingSet
+from vector_assets.spec import FieldPairs, LabelsFile, Training
+from vector_assets.training import Trained, pairs_digest, run, store_base, train, training_key
 from vector_assets.training.retrieval import judge, pool_of
 
 
@@ -121,9 +121,37 @@ def test_the_key_changes_with_each_ingredient(training: Training, monkeypatch: p
     assert len(set(keys)) == len(keys)
 
 
-def test_retrieval_by_hand() -> None:
-    from vector_assets.records import Pair
+def test_keys_of_earlier_declarations_are_what_they_were() -> None:
+    """Computed before there were labels and LoRA: else every known checkpoint would be trained again."""
+    first = Training(pairs="pairs.jsonl")
+    second = Training(
+        pairs=FieldPairs(query="q"), trainable="last_3", learning_rate=1e-4, batch_size=32, learn_tokens=64,
+        patience=3, seed=5, max_epochs=2,
+    )  # fmt: skip
+    assert training_key("set", first, "base") == "3b4c611e75af1855af8c1a6956ffd252ed5af11e8b517cd3487d0410ea88df80"
+    settings = ContractSettings(max_tokens=128, query_prefix="q: ")
+    wanted = "fa00c0e658ab7cdb571e2c71beba31f4406796d1cb3424e92bcb035b7f00e2bb"
+    assert training_key("set", second, "base", settings) == wanted
+    assert training_key("set", second.model_copy(update={"max_gap": 0.5}), "base", settings) == wanted
+    pairs = [Pair("q", "d", "g", "train", "[1]"), Pair("é", "d2", "g2", "test")]
+    assert pairs_digest(pairs) == "11e1901ea725b4b0b937f64cec97c210411085d3fc04ebd395daa376b28ea7e4"
 
+
+def test_the_key_covers_objective_and_rank_and_not_where_labels_come_from() -> None:
+    plain = Training(objective="triplet", labels="kind")
+    keys = [
+        training_key("set", Training(pairs="p"), "base"),
+        training_key("set", plain, "base"),
+        training_key("set", plain.model_copy(update={"objective": "arcface"}), "base"),
+        training_key("set", plain.model_copy(update={"trainable": "lora"}), "base"),
+        training_key("set", plain.model_copy(update={"trainable": "lora", "lora_rank": 4}), "base"),
+    ]
+    assert len(set(keys)) == len(keys)
+    moved = plain.model_copy(update={"labels": LabelsFile(file="moved.jsonl")})
+    assert training_key("set", moved, "base") == keys[1]
+
+
+def test_retrieval_by_hand() -> None:
     pairs = [Pair("q1", "d1", "", "test"), Pair("q1", "d2", "", "test"), Pair("q2", "d1", "", "test")]
     pool = pool_of(pairs)
     assert [dict(query.relevant) for query in pool.queries] == [

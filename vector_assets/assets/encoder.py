@@ -45,7 +45,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
-            shown(now.step, now.steps, f"loss {now.loss:.3f}, best MRR@10 {now.best_mrr:.3f}")
+            shown(now.step, now.steps, f"loss {now.loss:.3f}, best {_name(now.metric)} {now.best:.3f}")
 
         stores = workspace.open()
         settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
@@ -57,8 +57,14 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
             metadata["mlflow_run"] = dg.MetadataValue.url(
                 stores.mlflow_link(settled.registered.run_id, settled.registered.experiment)
             )
-        if settled.curves:
-            metadata["curves"] = picture(settled.curves)
+        metadata |= {name: picture(path) for name, path in settled.pictures.items()}
+        if settled.accuracy:
+            metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
+        if "gap" in settled.result:
+            metadata |= numbers({"train_gap": float(str(settled.result["gap"]))})
+        if settled.warning:
+            context.log.warning(settled.warning)
+            metadata["warning"] = dg.MetadataValue.text(settled.warning)
         metadata |= {
             "trained_now": dg.MetadataValue.bool(settled.trained_now),
             **speed(0, time.perf_counter() - started),
@@ -69,3 +75,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)
 
     return encoder
+
+
+def _name(metric: str) -> str:
+    return metric.replace("mrr", "MRR")

@@ -8,7 +8,7 @@ from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection
-from vector_assets.stores.training import draw_training_set
+from vector_assets.stores.training_sets import draw_training_set
 
 CODE_VERSION = "1"
 
@@ -22,6 +22,8 @@ class TrainingSetConfig(dg.Config):
 
 def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinition:
     """Return the asset of one trained space."""
+    declared = collection.spaces[space].train
+    labelled = declared is not None and declared.labels is not None
 
     @dg.asset(
         key=key("training_set", collection, space),
@@ -31,7 +33,8 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         owners=owners(collection),
         code_version=CODE_VERSION,
         description=(
-            f"Pairs that the encoder of {space} learns from, with whole groups held out for validation and test. "
+            f"{'Labelled texts' if labelled else 'Pairs'} that the encoder of {space} learns from, "
+            "with whole groups held out for validation and test. "
             "Kept until it is refreshed: by the retraining schedule, or by a launch with refresh: true."
         ),
     )
@@ -41,7 +44,12 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         started = time.perf_counter()
         drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
         examples = [
-            {"split": pair.split, "group": pair.group, "query": pair.query[:120], "document": pair.document[:200]}
+            {
+                "split": pair.split,
+                "group": pair.group,
+                **({"label": pair.label} if labelled else {"query": pair.query[:120]}),
+                "document": pair.document[:200],
+            }
             for split in ("train", "validation", "test")
             for pair in drawn.training_set.split(split)[:3]
         ]

@@ -12,13 +12,17 @@ SplitName = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query and the document that answers it. ``key`` is the JSON row key of the answer, "" when it is no row."""
+    """A query and the document that answers it. ``key`` is the JSON row key of the answer, "" when it is no row.
+
+    A labelled text is one as well: its query is empty, and ``label`` says what it is.
+    """
 
     query: str
     document: str
     group: str
     split: SplitName
     key: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

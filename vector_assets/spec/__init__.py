@@ -9,9 +9,10 @@ from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
-from vector_assets.spec.training import FieldPairs, Split, Training
+from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split, Training
 
 __all__ = [
+    "LABELLED",
     "POSTGRES_TYPES",
     "Automation",
     "Chunking",
@@ -23,6 +24,7 @@ __all__ = [
     "FieldType",
     "FileSource",
     "Index",
+    "LabelsFile",
     "PostgresSource",
     "PythonCodeSource",
     "QueueSource",

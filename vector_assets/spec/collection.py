@@ -88,6 +88,12 @@ class Collection(Spec):
                     f"spaces.{space_name}.train.pairs.query: {pairs.query} is also read by the space, "
                     "so the answer would contain the question; expected a field that the space does not read"
                 )
+            labels = space.train.labels if space.train else None
+            if isinstance(labels, str) and labels in space.fields:
+                yield (
+                    f"spaces.{space_name}.train.labels: {labels} is also read by the space, "
+                    "so the text would say its own label; expected a field that the space does not read"
+                )
 
     def _mentions(self) -> Iterator[tuple[str, str]]:
         """Every place that names a field, with that name."""
@@ -96,8 +102,10 @@ class Collection(Spec):
             yield from ((f"{where}.fields", name) for name in space.fields)
             if space.train and isinstance(space.train.pairs, FieldPairs):
                 yield f"{where}.train.pairs.query", space.train.pairs.query
-                if space.train.split.by:
-                    yield f"{where}.train.split.by", space.train.split.by
+            if space.train and isinstance(space.train.labels, str):
+                yield f"{where}.train.labels", space.train.labels
+            if space.train and space.train.split.by and not isinstance(space.train.pairs, str):
+                yield f"{where}.train.split.by", space.train.split.by
         yield from (("filters", name) for name in self.filters)
 
     def _chunked_twice(self) -> Iterator[str]:

@@ -9,12 +9,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
 
-_TRAINABLE = re.compile(r"all|last_[1-9][0-9]?")
+_TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
+
+#: Objectives that learn from texts with a label; the others learn from pairs.
+LABELLED = ("triplet", "classification", "arcface")
 
 
 def _is_trainable(value: str) -> str:
     if not _TRAINABLE.fullmatch(value):
-        raise ValueError("must be all or last_<k>, such as last_2: which layers learn")
+        raise ValueError("must be all, last_<k> such as last_2, lora or head: what learns")
     return value
 
 
@@ -23,6 +26,12 @@ class FieldPairs(Spec):
 
     query: ColumnName = Field(description="The field whose text asks for the row; rows where it is empty make no pair.")
     min_words: int = Field(default=3, ge=1, description="Shorter queries make no pair.")
+
+
+class LabelsFile(Spec):
+    """Labels that stand beside the rows, in a file of their own."""
+
+    file: str = Field(description="JSONL with id and label, plain or .gz; rows that it does not name have no label.")
 
 
 class Split(Spec):
@@ -45,14 +54,28 @@ class Split(Spec):
 class Training(Spec):
     """Fine-tuning until validation stops improving; the best weights are kept, not the last."""
 
-    objective: Literal["contrastive"] = Field(default="contrastive", description="In-batch negatives (InfoNCE).")
-    pairs: FieldPairs | str = Field(
-        description="Fields of the rows, or a JSONL file of query, document and optional group."
+    objective: Literal["contrastive", "triplet", "classification", "arcface"] = Field(
+        default="contrastive",
+        description="contrastive learns from pairs, with the other answers of a batch as wrong ones (InfoNCE). The "
+        "others learn from labels: triplet (semi-hard, margin 0.2), classification (softmax, starting from a logistic "
+        "regression on the untrained vectors), arcface (margin 0.5, scale 64).",
+    )
+    pairs: FieldPairs | str | None = Field(
+        default=None,
+        description="For contrastive: fields of the rows, or a JSONL file of query, document and optional group.",
+    )
+    labels: ColumnName | LabelsFile | None = Field(
+        default=None,
+        description="For the other objectives: the field that says what a row is, or a file. Rows without a label are "
+        "left out, and so are texts that have two.",
     )
     split: Split = Split()
     trainable: Annotated[str, AfterValidator(_is_trainable)] = Field(
-        default="last_2", description="all or last_<k> layers."
+        default="last_2",
+        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), or "
+        "head: the classification alone, on vectors that stay as they are.",
     )
+    lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
     learn_tokens: int | None = Field(
         default=None, ge=8, description="Longer texts are cut here while learning, for speed; what is served is not."
@@ -61,10 +84,34 @@ class Training(Spec):
     evaluations_per_epoch: int = Field(default=2, ge=1, le=100)
     patience: int = Field(default=2, ge=1, description="Evaluations without improvement before it stops.")
     max_epochs: int = Field(default=10, ge=1, le=1000)
-    max_pairs: int | None = Field(default=None, ge=2, description="Learn from at most this many pairs, drawn by seed.")
-    max_validation: int = Field(default=500, ge=2, description="At most this many pairs in validation, scored often.")
-    max_test: int = Field(default=1500, ge=2, description="At most this many pairs in test, scored once.")
+    max_pairs: int | None = Field(
+        default=None, ge=2, description="Learn from at most this many pairs or labelled texts, drawn by seed."
+    )
+    max_validation: int = Field(default=500, ge=2, description="At most this many of them in validation, scored often.")
+    max_test: int = Field(default=1500, ge=2, description="At most this many of them in test, scored once.")
+    max_gap: Share = Field(
+        default=0.2,
+        description="Warn of too little data when training adds more than this to how much better what was learned "
+        "scores than validation (accuracy: when it is this much better).",
+    )
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
+
+    @model_validator(mode="after")
+    def _learns_from_what_it_can(self) -> Training:
+        needed, other = ("labels", "pairs") if self.objective in LABELLED else ("pairs", "labels")
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other}: {self.objective} learns from {needed}; leave {other} out")
+        if getattr(self, needed) is None:
+            kinds = {
+                "pairs": "a mapping with query, or the name of a file",
+                "labels": "a field, or a mapping with file",
+            }
+            raise ValueError(f"{needed}: is missing; {self.objective} learns from {needed}; expected {kinds[needed]}")
+        if self.trainable == "head" and self.objective != "classification":
+            raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all, last_<k> or lora")
+        if self.objective == "triplet" and self.batch_size < 4:
+            raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
+        return self
 
     @model_validator(mode="after")
     def _splits_are_apart(self) -> Training:

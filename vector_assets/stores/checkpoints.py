@@ -136,14 +136,13 @@ class CheckpointStore:
                     cursor.copy(
                         self.database.compose(
                             "copy {ops}.training_pairs (training_set, item, query, document, "
-                            "pair_group, split, row_key) from stdin"
+                            "pair_group, split, row_key, label) from stdin"
                         )
                     ) as copy,
                 ):
                     for number, pair in enumerate(training_set.pairs):
-                        copy.write_row(
-                            (training_set.digest, number, pair.query, pair.document, pair.group, pair.split, pair.key)
-                        )
+                        row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
+                        copy.write_row((training_set.digest, number, *row))
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.training_draws (collection, space, declaration, training_set) "
@@ -230,9 +229,9 @@ class CheckpointStore:
     def _pairs(self, connection: Connection, digest: str) -> tuple[Pair, ...]:
         rows = connection.execute(
             self.database.compose(
-                "select query, document, pair_group, split, row_key from {ops}.training_pairs "
+                "select query, document, pair_group, split, row_key, label from {ops}.training_pairs "
                 "where training_set = %s order by item"
             ),
             (digest,),
         ).fetchall()
-        return tuple(Pair(str(q), str(d), str(g), cast(SplitName, s), str(k)) for q, d, g, s, k in rows)
+        return tuple(Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x)) for q, d, g, s, k, x in rows)

@@ -171,7 +171,7 @@ class CollectionStore:
                 found += [
                     JudgedQuery(f"{space}-{number}", pair.query, {pair.key: 1.0})
                     for number, pair in enumerate(pairs)
-                    if pair.key
+                    if pair.key and pair.query
                 ]
         return found
 

@@ -1,42 +1,26 @@
-"""The training stages against the stores: draw a training set, find or make the checkpoint that its key names."""
+"""The training stage against the stores: find or make the checkpoint that its key names."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from psycopg import sql
-
-from vector_assets.embedding.text import row_text
 from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.open import store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound
-from vector_assets.records import Checkpoint, Comparison, Key, TrainingSet, Value
-from vector_assets.source.keys import row_key
-from vector_assets.source.pairs_file import read_pairs
-from vector_assets.spec import Collection, FieldPairs, Space, Training
+from vector_assets.records import Checkpoint, Comparison, TrainingSet
+from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
 from vector_assets.stores.mlflow_runs import TrackedRun
-from vector_assets.stores.relation import columns
+from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.loop import Progress
-from vector_assets.training.pairs import PairRow, pairs_from_rows
-from vector_assets.training.run import Trained, store_base, train, training_key
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A training set, and whether it was drawn now or kept."""
-
-    training_set: TrainingSet
-    drawn: bool
+from vector_assets.training.run import Trained, resume_of, store_base, train, training_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +32,14 @@ class Settled:
     comparison: Comparison | None
     result: Mapping[str, object]
     registered: Registered
-    curves: Path | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    warning: str | None = None
 
-
-def draw_training_set(workspace: Workspace, collection: Collection, space: str, *, refresh: bool) -> Drawn:
-    """Return the snapshot of this declaration; draw it where there is none, or when asked to."""
-    training = _training(collection, space)
-    declared = _declaration(collection, space)
-    known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
-    if known and not refresh:
-        return Drawn(workspace.checkpoints.training_set(known), drawn=False)
-    rows = (
-        _field_pairs(workspace, collection, space)
-        if isinstance(training.pairs, FieldPairs)
-        else _file_pairs(collection.resolve(training.pairs))
-    )
-    training_set = pairs_from_rows(rows, training)
-    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
-    return Drawn(training_set, drawn=True)
+    @property
+    def accuracy(self) -> Comparison | None:
+        """The head against the logistic regression on the base's vectors, of a classification."""
+        found = self.result.get("accuracy")
+        return Comparison(**cast(dict[str, Any], found)) if found else None
 
 
 def settle_encoder(
@@ -82,7 +56,7 @@ def settle_encoder(
     if declared.train is None:
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
-    digest = workspace.checkpoints.latest_training_set(collection.name, space, _declaration(collection, space))
+    digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
     if digest is None:
         raise NotFound(
             f"training_set {collection.name}/{space} is not drawn yet; "
@@ -106,7 +80,8 @@ def settle_encoder(
         comparison=Comparison(**cast(dict[str, float], result["comparison"])),  # type: ignore[arg-type]
         result=result,
         registered=workspace.checkpoints.registered(checkpoint.digest),
-        curves=_curves(workspace, key),
+        pictures=_pictures(result),
+        warning=_warning(result, declared.train),
     )
 
 
@@ -142,8 +117,9 @@ def _train(
     tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
 ) -> None:
-    training = _training(collection, space)
+    training = training_of(collection, space)
     experiment = f"{collection.name}/{space}"
+    unfinished = workspace.checkpoint_folder / ".unfinished"
     with (
         workspace.tracking.run(experiment, f"train {training_set.digest[:8]}", tags=tags | _environment()) as run,
         workspace.tracking.run(experiment, "base (run 0)", tags=tags, parent=run) as base_run,
@@ -152,6 +128,7 @@ def _train(
             training_set, training, base,
             destination=workspace.checkpoint_folder, log=run, base_log=base_run, settings=settings,
             report_folder=_report_folder(workspace, training_set, training, base, settings), progress=progress,
+            resume_folder=unfinished,
         )  # fmt: skip
         workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
         _register(workspace, collection, space, run, trained.checkpoint)
@@ -160,6 +137,7 @@ def _train(
         training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
         result=_result(trained),
     )  # fmt: skip
+    resume_of(unfinished, trained.key).clear()
 
 
 def _environment() -> dict[str, str]:
@@ -194,56 +172,21 @@ def _known(workspace: Workspace, key: str) -> tuple[Checkpoint, Mapping[str, obj
 def _result(trained: Trained) -> dict[str, object]:
     return {
         "comparison": asdict(trained.comparison),
+        "accuracy": asdict(trained.classified) if trained.classified else None,
         "test": dict(trained.test),
         "base_test": dict(trained.base_test),
         "validation": dict(trained.validation),
         "base_validation": dict(trained.base_validation),
+        "chosen_by": trained.history.metric,
+        "gap": trained.history.gap,
+        "resumed_at": trained.history.resumed_at,
         "seconds": trained.history.seconds,
         "steps": len(trained.history.steps),
         "best_step": trained.history.best_step,
         "improved": trained.improved,
         "report": [str(path) for path in trained.report],
+        "head": str(trained.head) if trained.head else None,
     }
-
-
-def _field_pairs(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
-    """Stream pairs of the collection's own rows: one field asks, the space's text answers."""
-    training = _training(collection, space)
-    assert isinstance(training.pairs, FieldPairs)
-    relation = workspace.raw.relation(collection)
-    declared: Space = collection.spaces[space]
-    fields = [training.pairs.query, *([training.split.by] if training.split.by else []), *declared.fields]
-    query = sql.SQL("select {}, {} from {} r order by {}").format(
-        relation.source_key("r"), columns(fields, "r"), relation.table, relation.source_key("r")
-    )
-    size = len(relation.key)
-    with workspace.database.connect() as connection, connection.cursor(name="pairs") as cursor:
-        cursor.itersize = 5000
-        for row in cursor.execute(query):
-            values = cast(list[Value], list(row[size:]))
-            group = str(values.pop(1) or "") if training.split.by else ""
-            yield PairRow(row_key(cast(Key, row[:size])), str(values[0] or ""), row_text(values[1:]), group)
-
-
-def _file_pairs(path: str) -> Iterator[PairRow]:
-    for pair in read_pairs(path):
-        yield PairRow("", pair.query, pair.document, pair.group or "")
-
-
-def _declaration(collection: Collection, space: str) -> str:
-    """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
-    training = _training(collection, space)
-    deciding = {"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"}
-    drawn = training.model_dump(mode="json", include=deciding)
-    text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _training(collection: Collection, space: str) -> Training:
-    training = collection.spaces[space].train
-    if training is None:
-        raise NotFound(f"space {collection.name}/{space} declares no train:, so there is no training set")
-    return training
 
 
 def _report_folder(
@@ -253,7 +196,17 @@ def _report_folder(
     return Path(workspace.artifacts) / "reports" / name
 
 
-def _curves(workspace: Workspace, key: str) -> Path | None:
-    known = workspace.checkpoints.training(key)
-    paths = [Path(str(path)) for path in cast(list[str], known[1].get("report", []))] if known else []
-    return next((path for path in paths if path.suffix == ".png" and path.is_file()), None)
+def _warning(result: Mapping[str, object], training: Training) -> str | None:
+    """Say that training has learned its examples rather than what they have in common; None when it has not."""
+    gap = float(str(result.get("gap", 0.0)))
+    if gap <= training.max_gap:
+        return None
+    return (
+        f"too little data: by {result['chosen_by']}, what was learned from came {gap:.3f} further than validation, "
+        f"more than max_gap {training.max_gap}; expected more examples, or fewer layers that learn"
+    )
+
+
+def _pictures(result: Mapping[str, object]) -> dict[str, Path]:
+    paths = [Path(str(path)) for path in cast(list[str], result.get("report", []))]
+    return {path.stem: path for path in paths if path.suffix == ".png" and path.is_file()}

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import Training
 from vector_assets.training.network import Network
-from vector_assets.training.objectives import OBJECTIVES, Objective
-from vector_assets.training.retrieval import Pool, Retrieval, judge, pool_of
-
-if TYPE_CHECKING:
-    import torch
-
-#: Returns the token ids of texts: (texts, is_query) -> ids with prefix and cut as the contract says.
-Tokenize = Callable[[Sequence[str], bool], list[list[int]]]
+from vector_assets.training.resume import Resume
+from vector_assets.training.scoring import Tokenize
+from vector_assets.training.session import Session
+from vector_assets.training.watch import Evaluated
 
 WARM_UP_SHARE = 0.1
-MAX_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +31,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """One look at validation; step 0 is the untrained base."""
-
-    step: int
-    epoch: float
-    metrics: dict[str, float]
-    seconds: float
-
-    @property
-    def mrr(self) -> float:
-        """What the best is chosen by."""
-        return self.metrics["mrr@10"]
-
-
-@dataclass(frozen=True, slots=True)
 class History:
-    """What happened. ``best_step`` 0 means that training never beat the base."""
+    """What happened. ``best_step`` 0 means that training never beat the base by ``metric``.
+
+    ``gap`` is how much better the kept weights score on what they learned from than on validation; for retrieval, how
+    much more so than the base did, since one split may be harder than the other.
+    """
 
     steps: tuple[Step, ...]
     evaluations: tuple[Evaluated, ...]
     best_step: int
     seconds: float
+    metric: str = "mrr@10"
+    gap: float = 0.0
+    resumed_at: int | None = None
 
     def at(self, step: int) -> Evaluated:
         """Return the evaluation of a step."""
@@ -70,20 +58,8 @@ class Progress:
     step: int
     steps: int
     loss: float
-    best_mrr: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    pairs: Sequence[Pair]
-    queries: list[list[int]]
-    documents: list[list[int]]
-
-
-def score_pool(network: Network, pool: Pool, tokenize: Tokenize) -> Retrieval:
-    """Score a model on held-out pairs."""
-    queries = network.encode(tokenize([query.text for query in pool.queries], True))
-    return judge(pool, queries, network.encode(tokenize(pool.documents, False)))
+    best: float
+    metric: str
 
 
 def fit(
@@ -95,104 +71,120 @@ def fit(
     tokenize: Tokenize,
     log: RunLog,
     progress: Callable[[Progress], None] | None = None,
+    resume: Resume | None = None,
 ) -> History:
     """Train in place and leave the network with the best weights that validation saw, the base's among them."""
-    import torch
-
-    torch.manual_seed(training.seed)
-    generator = np.random.default_rng(training.seed)
-    objective = OBJECTIVES[training.objective]()
-    most_tokens = training.learn_tokens
-    queries = _cut(tokenize([p.query for p in train], True), most_tokens)
-    data = _Data(train, queries, _cut(tokenize([p.document for p in train], False), most_tokens))
-    pool = pool_of(validation)
-    start = time.perf_counter()
-    watch = _Watch(network, training.patience, lambda: score_pool(network, pool, tokenize).metrics, log, start)
-    watch.look(0, 0.0)
-
-    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=0.01)
-    lengths = [len(one) for one in data.documents]
-    steps: list[Step] = []
-    most = 0
-    for epoch in range(training.max_epochs):
-        batches = objective.batches(train, lengths, size=training.batch_size, generator=generator)
-        most = most or len(batches) * training.max_epochs
-        looks = _looks(len(batches), training.evaluations_per_epoch)
-        for number, batch in enumerate(batches, start=1):
-            rate = training.learning_rate * _share(len(steps), most)
-            loss = _update(network, objective, data, batch, optimizer, rate)
-            steps.append(Step(len(steps) + 1, loss, rate))
-            log.metrics({"train/loss": loss, "train/learning_rate": rate}, step=len(steps))
-            if number in looks:
-                watch.look(len(steps), epoch + number / len(batches))
-            if progress:
-                progress(Progress(len(steps), max(most, len(steps)), loss, watch.best.mrr))
-            if watch.is_over:
-                break
-        if watch.is_over:
-            break
-    network.restore(watch.weights)
-    return History(tuple(steps), tuple(watch.seen), watch.best.step, time.perf_counter() - start)
+    return learn(Session(network, train, validation, training, tokenize=tokenize, log=log), progress, resume)
 
 
-class _Watch:
-    """Remembers the best weights, and counts looks without improvement."""
+def learn(
+    session: Session, progress: Callable[[Progress], None] | None = None, resume: Resume | None = None
+) -> History:
+    """Train, or go on from where a killed run was; keep the best weights of network and head."""
+    saved = resume.load() if resume else None
+    run = _Run(session, saved)
+    run.go(progress, resume)
+    best, metric = run.watch.best, run.watch.metric
+    session.network.restore(run.watch.weights)
+    if session.objective.head:
+        session.objective.head.restore(run.watch.head)
+    gap = session.gap(best, metric) if best.step else run.base_gap
+    if metric == "mrr@10":
+        gap -= run.base_gap
+    resumed_at = int(saved["step"]) if saved else None
+    return History(tuple(run.steps), tuple(run.watch.seen), best.step, run.seconds, metric, gap, resumed_at)
 
-    def __init__(
-        self, network: Network, patience: int, evaluate: Callable[[], dict[str, float]], log: RunLog, start: float
-    ) -> None:
-        self._network, self._patience, self._evaluate, self._log, self._start = network, patience, evaluate, log, start
-        self._since = 0
-        self.seen: list[Evaluated] = []
-        self.weights: dict[str, torch.Tensor] = {}
 
-    @property
-    def best(self) -> Evaluated:
-        """The best so far, the earliest of equals: a tie keeps what was there."""
-        return max(self.seen, key=lambda found: (found.mrr, -found.step))
+class _Run:
+    """Where a run is: what a kill would lose, and a file can bring back."""
 
-    @property
-    def is_over(self) -> bool:
-        """No improvement for as many looks as patience allows."""
-        return self._since >= self._patience
+    def __init__(self, session: Session, saved: Mapping[str, Any] | None) -> None:
+        import torch
 
-    def look(self, step: int, epoch: float) -> None:
-        """Evaluate, log, and keep the weights when they are the best so far."""
-        found = Evaluated(step, epoch, self._evaluate(), time.perf_counter() - self._start)
-        self.seen.append(found)
-        names = {f"validation/{name.replace('@', '_at_')}": value for name, value in found.metrics.items()}
-        self._log.metrics({**names, "train/epoch": epoch}, step=step)
-        if self.best is found:
-            self.weights, self._since = self._network.weights(), 0
+        self.session, self.watch, self.optimizer = session, session.watch(), session.optimizer()
+        self.generator = np.random.default_rng(session.training.seed)
+        self.steps: list[Step] = []
+        self.epoch = self.done = self.most = 0
+        self.base_gap = self._before = 0.0
+        self._start = time.perf_counter()
+        torch.manual_seed(session.training.seed)
+        if saved is None:
+            self.watch.look(0, 0.0)
+            self.base_gap = session.gap(self.watch.best, self.watch.metric)
         else:
-            self._since += 1
+            self._restore(saved)
 
+    @property
+    def seconds(self) -> float:
+        """How long it has learned, before a kill as well."""
+        return self._before + time.perf_counter() - self._start
 
-def _cut(ids: list[list[int]], most: int | None) -> list[list[int]]:
-    """Cut token ids, keeping the closing special token."""
-    return [one if most is None or len(one) <= most else [*one[: most - 1], one[-1]] for one in ids]
+    def go(self, progress: Callable[[Progress], None] | None, resume: Resume | None) -> None:
+        """Learn to the end."""
+        training = self.session.training
+        while self.epoch < training.max_epochs and not self.watch.is_over:
+            order = json.dumps(self.generator.bit_generator.state)  # what gives this epoch's batches once more
+            batches = self.session.batches(self.generator)
+            self.most = self.most or len(batches) * training.max_epochs
+            looks = _looks(len(batches), training.evaluations_per_epoch)
+            for number, batch in enumerate(batches, start=1):
+                if number <= self.done:
+                    continue
+                rate = training.learning_rate * _share(len(self.steps), self.most)
+                loss = self.session.update(batch, self.optimizer, rate)
+                self.steps.append(Step(len(self.steps) + 1, loss, rate))
+                self._tell(self.steps[-1])
+                if number in looks:
+                    self.watch.look(len(self.steps), self.epoch + number / len(batches))
+                self.done = number
+                if resume and resume.is_due:
+                    resume.save(self._state(order))
+                if progress:
+                    progress(self._progress(loss))
+                if self.watch.is_over:
+                    return
+            self.epoch, self.done = self.epoch + 1, 0
 
+    def _progress(self, loss: float) -> Progress:
+        metric = self.watch.metric
+        steps = len(self.steps)
+        return Progress(steps, max(self.most, steps), loss, self.watch.best.metrics[metric], metric)
 
-def _update(
-    network: Network,
-    objective: Objective,
-    data: _Data,
-    batch: Sequence[int],
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-) -> float:
-    import torch
+    def _tell(self, step: Step) -> None:
+        self.session.log.metrics({"train/loss": step.loss, "train/learning_rate": step.learning_rate}, step=step.step)
 
-    queries = network.embed([data.queries[place] for place in batch])
-    documents = network.embed([data.documents[place] for place in batch])
-    loss = objective.loss(queries, documents)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    return float(loss.detach())
+    def _state(self, order: str) -> dict[str, Any]:
+        import torch
+
+        head = self.session.objective.head
+        return {
+            "step": len(self.steps), "epoch": self.epoch, "done": self.done, "most": self.most, "order": order,
+            "random": torch.get_rng_state(), "network": self.session.network.weights(),
+            "head": head.state() if head else {}, "optimizer": self.optimizer.state_dict(),
+            "steps": json.dumps([asdict(step) for step in self.steps]),
+            "seen": json.dumps([asdict(found) for found in self.watch.seen]), "since": self.watch.since,
+            "best": self.watch.weights, "best_head": self.watch.head, "fast": self.session.network.fast,
+            "base_gap": self.base_gap, "seconds": self.seconds,
+        }  # fmt: skip
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        import torch
+
+        self.session.network.restore(saved["network"])
+        if self.session.objective.head:
+            self.session.objective.head.restore(saved["head"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.epoch, self.done, self.most = int(saved["epoch"]), int(saved["done"]), int(saved["most"])
+        self.base_gap, self._before = float(saved["base_gap"]), float(saved["seconds"])
+        self.generator.bit_generator.state = json.loads(saved["order"])
+        self.steps = [Step(**step) for step in json.loads(saved["steps"])]
+        self.watch.seen = [Evaluated(**found) for found in json.loads(saved["seen"])]
+        self.watch.since, self.watch.weights, self.watch.head = int(saved["since"]), saved["best"], saved["best_head"]
+        torch.set_rng_state(saved["random"])
+        for step in self.steps:  # a new run of the log begins; it shows the whole curve
+            self._tell(step)
+        for found in self.watch.seen:
+            self.watch.tell(found)
 
 
 def _looks(batches: int, wanted: int) -> set[int]:

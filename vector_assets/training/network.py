@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from vector_assets.encoder.text.packed import PackedEngine, Run, attend, is_pack
 from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
 from vector_assets.records import Vectors
+from vector_assets.training.adapters import add_adapters, merged
 
 if TYPE_CHECKING:
     import torch
@@ -25,19 +26,36 @@ _INFERENCE_TOKENS = 4096
 
 
 class Network:
-    """A checkpoint of which the last layers, or all, can learn. Dropout is off everywhere: few pairs, few epochs."""
+    """A checkpoint of which some tensors can learn. Dropout is off everywhere: few pairs, few epochs.
 
-    def __init__(self, folder: Path, *, trainable: str, fast: bool = False, kept_bytes: int = KEPT_BYTES) -> None:
+    ``trainable`` is ``last_<k>``, ``all``, ``head`` (nothing here learns) or ``lora``: every matrix inside a layer gets
+    an addition of rank ``lora_rank``, drawn by ``seed`` and zero at first, and all else stays as it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        trainable: str,
+        fast: bool = False,
+        kept_bytes: int = KEPT_BYTES,
+        lora_rank: int = 8,
+        seed: int = 0,
+    ) -> None:
         self._model: Any = load_sentence_transformer(folder)
         self._transformer: Any = self._model[0].model
         self.fast = fast
         self._layers = _layers(self._transformer, folder)
-        learning = len(self._layers) if trainable == "all" else int(trainable.removeprefix("last_"))
-        self._frozen = max(0, len(self._layers) - learning)
         for parameter in self._model.parameters():
             parameter.requires_grad_(trainable == "all")
-        for layer in self._layers[self._frozen :]:
-            layer.requires_grad_(True)
+        if trainable == "lora":
+            add_adapters(self._transformer, self._layers, rank=lora_rank, seed=seed)
+        self._adapted = trainable == "lora"
+        learning = {"all": len(self._layers), "lora": len(self._layers), "head": 0}.get(trainable)
+        self._frozen = max(0, len(self._layers) - (int(trainable[5:]) if learning is None else learning))
+        if trainable.startswith("last_"):
+            for layer in self._layers[self._frozen :]:
+                layer.requires_grad_(True)
         # Vectors are pooled from tokens: this head is never used, and many stored models have none.
         head: Any = getattr(self._transformer, "pooler", None)
         if head is not None:
@@ -55,12 +73,16 @@ class Network:
         return [parameter for parameter in self._model.parameters() if parameter.requires_grad]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return copies of the tensors that learn, by their names in the stored model."""
+        """Return copies of the tensors that learn, by their names here: what ``restore`` takes."""
         return {
             name: parameter.detach().clone()
             for name, parameter in self._transformer.named_parameters()
             if parameter.requires_grad
         }
+
+    def learned(self) -> dict[str, torch.Tensor]:
+        """Return what the stored model gets in place of its own, by its names there: additions are merged."""
+        return merged(self._transformer) if self._adapted else self.weights()
 
     def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Put earlier weights back."""
@@ -70,6 +92,20 @@ class Network:
             for name, parameter in self._transformer.named_parameters():
                 if name in weights:
                     parameter.copy_(weights[name])
+
+    def prepare(self, ids: Iterable[Sequence[int]]) -> None:
+        """Compute the frozen layers of these texts once, as far as memory is allowed, in an order of their own.
+
+        What a text gives depends, in its last bits, on the texts beside it. So only this keeps results, and a run that
+        was interrupted goes on with exactly the numbers that it had.
+        """
+        if self._lower is not None:
+            self._lower.keep(ids, fast=self.fast)
+
+    def forget(self) -> None:
+        """Drop what ``prepare`` kept."""
+        if self._lower is not None:
+            self._lower.forget()
 
     def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return unit float32 vectors (texts, dims), with gradients where they are switched on."""
@@ -113,7 +149,7 @@ class _Lower:
     def __init__(self, engine: PackedEngine, layers: int, kept_bytes: int) -> None:
         self._engine, self._layers = engine, layers
         self.pooling = engine.pooling
-        self._left = kept_bytes
+        self._most = self._left = kept_bytes
         self._kept: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, ids: Sequence[Sequence[int]], *, fast: bool) -> torch.Tensor:
@@ -122,17 +158,41 @@ class _Lower:
 
         keys = [(fast, tuple(one)) for one in ids]
         found = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = sorted({key for key in keys if key not in found}, key=lambda key: (len(key[1]), key))
-        if missing:
-            with torch.no_grad():
-                hidden, _ = self._engine.hidden([key[1] for key in missing], fast=fast, layers=self._layers)
-            for key, part in zip(missing, torch.split(hidden, [len(key[1]) for key in missing]), strict=True):
-                found[key] = part
-                size = part.numel() * part.element_size()
-                if size <= self._left:
-                    self._left -= size
-                    self._kept[key] = part.clone()  # a view would keep the whole batch in memory
+        missing = {key[1] for key in keys if key not in found}
+        found |= {(fast, one): part for one, part in self._computed(missing, fast=fast)}
         return torch.cat([found[key] for key in keys]).float()
+
+    def keep(self, ids: Iterable[Sequence[int]], *, fast: bool) -> None:
+        """Compute and keep texts until memory is spent, the shortest first."""
+        missing = sorted({tuple(one) for one in ids if (fast, tuple(one)) not in self._kept}, key=_by_length)
+        for places in reversed(token_batches([len(one) for one in missing], _INFERENCE_TOKENS)):
+            for one, part in self._computed([missing[place] for place in places], fast=fast):
+                size = part.numel() * part.element_size()
+                if size > self._left:
+                    return
+                self._left -= size
+                self._kept[fast, one] = part.clone()  # a view would keep the whole batch in memory
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self._kept.clear()
+        self._left = self._most
+
+    def _computed(
+        self, ids: Collection[tuple[int, ...]], *, fast: bool
+    ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+        import torch
+
+        if not ids:
+            return
+        ordered = sorted(ids, key=_by_length)
+        with torch.no_grad():
+            hidden, _ = self._engine.hidden(ordered, fast=fast, layers=self._layers)
+        yield from zip(ordered, torch.split(hidden, [len(one) for one in ordered]), strict=True)
+
+
+def _by_length(ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    return len(ids), ids
 
 
 def _packed_layer(layer: Any, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:  # noqa: ANN401 - a BertLayer

@@ -2,13 +2,17 @@
 
 In this order, each step counted in the report:
 
-1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates.
+1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates. Of
+    labelled texts those without a label are left out, and all that stand there with two labels.
 2.  Whole groups go to test, validation or train: by name, or by a hash of seed and group.
 3.  Test and validation are cut to ``max_test`` and ``max_validation`` pairs, drawn by seed.
 4.  A validation pair that resembles a test pair is removed; then a train pair that resembles any held-out one.
     To resemble is a cosine of at least ``split.duplicates`` between the sets of word 3-grams of the two queries, or of
     the two documents. A text of one or two words is its own only 3-gram.
 5.  Train is cut to ``max_pairs``, drawn by seed.
+
+Labelled texts go the same way: a document without a query. Held-out ones whose label train does not have are kept (to
+hold whole labels out, split by the label's own field), and are counted as ``unseen_label_…``.
 
 The outcome does not depend on the order of the rows.
 """
@@ -34,18 +38,23 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be ""."""
+    """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be "".
+
+    A labelled text has a label in place of a query.
+    """
 
     key: str
     query: str
     document: str
     group: str = ""
+    label: str = ""
 
 
 def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
     """Return the training set. Raises SpecError for an unknown group and for a split without pairs."""
     report: Counter[str] = Counter()
-    kept = _usable(rows, training, report)
+    labelled = training.labels is not None
+    kept = _labelled(rows, report) if labelled else _usable(rows, training, report)
     splits = _split(kept, training)
     for name in ("test", "validation"):
         most = training.max_test if name == "test" else training.max_validation
@@ -56,16 +65,18 @@ def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
     splits["train"] = _without(splits["train"], held_out, "train", threshold, report)
     splits["train"] = _cap(splits["train"], training.max_pairs, "train", training.seed, report)
     _require_pairs(splits, training, report)
-    pairs = tuple(Pair(r.query, r.document, r.group, name, r.key) for name in SPLITS for r in splits[name])
+    if labelled:
+        _require_labels(splits, report)
+    pairs = tuple(Pair(r.query, r.document, r.group, name, r.key, r.label) for name in SPLITS for r in splits[name])
     report.update({name: len(splits[name]) for name in SPLITS})
     return TrainingSet(pairs_digest(pairs), pairs, dict(report))
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:
-    """Return sha256 over the canonical JSON of the pairs, in their order."""
+    """Return sha256 over the canonical JSON of the pairs, in their order, with their labels where they have one."""
     total = hashlib.sha256()
     for pair in pairs:
-        line = [pair.split, pair.group, pair.key, pair.query, pair.document]
+        line = [pair.split, pair.group, pair.key, pair.query, pair.document, *([pair.label] if pair.label else [])]
         total.update(
             json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
         )
@@ -91,6 +102,26 @@ def _usable(rows: Iterable[PairRow], training: Training, report: Counter[str]) -
             group = row.group or row.key or _hash(0, document)
             found[_plain(query), _plain(document)] = PairRow(row.key, query, document, group)
     return list(found.values())
+
+
+def _labelled(rows: Iterable[PairRow], report: Counter[str]) -> list[PairRow]:
+    found: dict[str, PairRow | None] = {}  # None: the text has two labels, so what it is nobody knows
+    for row in sorted(rows, key=lambda row: (row.group, row.key, row.document, row.label)):
+        report["rows"] += 1
+        document, label = row.document.strip(), row.label.strip()
+        if not label:
+            report["no_label"] += 1
+        elif not document:
+            report["empty_document"] += 1
+        elif _plain(document) not in found:
+            found[_plain(document)] = PairRow(row.key, "", document, row.group or row.key, label)
+        else:
+            first = found[_plain(document)]
+            if first is not None and first.label != label:
+                found[_plain(document)] = first = None
+                report["two_labels"] += 1  # the first of them, which was counted as usable
+            report["two_labels" if first is None else "duplicate"] += 1
+    return [row for row in found.values() if row is not None]
 
 
 def _split(rows: Sequence[PairRow], training: Training) -> dict[SplitName, list[PairRow]]:
@@ -129,8 +160,9 @@ def _without(
 ) -> list[PairRow]:
     if not rows or not held_out:
         return rows
-    alike = resembling([row.query for row in rows], [row.query for row in held_out], threshold)
-    alike |= resembling([row.document for row in rows], [row.document for row in held_out], threshold)
+    alike = resembling([row.document for row in rows], [row.document for row in held_out], threshold)
+    if any(row.query for row in held_out):  # labelled texts have none
+        alike |= resembling([row.query for row in rows], [row.query for row in held_out], threshold)
     report[f"near_duplicate_{name}"] += int(alike.sum())
     return [row for row, is_alike in zip(rows, alike, strict=True) if not is_alike]
 
@@ -146,6 +178,24 @@ def _require_pairs(
                 f"of {report.get('rows', 0)} rows left out: {left_out or 'none'}; "
                 f"check split.by ({training.split.by}), the shares and duplicates"
             )
+
+
+def _require_labels(splits: Mapping[SplitName, Sequence[PairRow]], report: Counter[str]) -> None:
+    counts = {name: Counter(row.label for row in splits[name]) for name in SPLITS}
+    report["labels"] = len(counts["train"])
+    if len(counts["train"]) < 2:
+        raise SpecError(
+            f"train.labels: {len(counts['train'])} label in train ({_some(sorted(counts['train']))}); "
+            "at least 2 are needed"
+        )
+    for name in ("validation", "test"):
+        if max(counts[name].values()) < 2:
+            raise SpecError(
+                f"train.labels: no label stands twice in {name}, so no text there could be found by another's"
+            )
+        report[f"unseen_label_{name}"] = sum(n for label, n in counts[name].items() if label not in counts["train"])
+    if max(counts["train"].values()) < 2:
+        raise SpecError("train.labels: every label stands once in train, so there is nothing alike to learn from")
 
 
 def _plain(text: str) -> str:

@@ -13,10 +13,12 @@ MIN_SPEEDUP = 1.1
 
 def gains_by_bfloat16(network: Network, ids: Sequence[Sequence[int]]) -> bool:
     """Time forward and backward of one batch both ways, twice; the network's weights are not changed."""
-    if not has_bfloat16():
+    if not has_bfloat16() or not network.parameters():
         return False
     best = {False: float("inf"), True: float("inf")}
     before = network.fast
+    for network.fast in best:
+        network.prepare(ids)
     for _ in range(3):  # the first round warms up, and its times never win
         for fast in best:
             network.fast = fast
@@ -24,6 +26,7 @@ def gains_by_bfloat16(network: Network, ids: Sequence[Sequence[int]]) -> bool:
             network.embed(ids).sum().backward()  # type: ignore[no-untyped-call]
             best[fast] = min(best[fast], time.perf_counter() - start)
     network.fast = before
+    network.forget()
     for parameter in network.parameters():
         parameter.grad = None
     return best[False] >= MIN_SPEEDUP * best[True]

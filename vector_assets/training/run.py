@@ -17,17 +17,23 @@ from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.metrics import paired_bootstrap
 from vector_assets.records import Checkpoint, Comparison, Pair, RunLog, TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.loop import History, Progress, Tokenize, fit, score_pool
+from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.network import Network
 from vector_assets.training.precision import gains_by_bfloat16
-from vector_assets.training.report import write_report
-from vector_assets.training.retrieval import Retrieval, pool_of
+from vector_assets.training.report import write_head, write_report
+from vector_assets.training.resume import Resume
+from vector_assets.training.retrieval import pool_of
+from vector_assets.training.scoring import Scored, Tokenize
+from vector_assets.training.session import Session
 
 #: Raised by hand when the same training set and settings would give other weights.
 CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
-_NOT_IN_KEY = {"pairs", "split", "max_pairs", "max_validation", "max_test"}
+_NOT_IN_KEY = {"pairs", "labels", "split", "max_pairs", "max_validation", "max_test", "max_gap"}
+
+#: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
+_LATER = {"lora_rank"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Trained:
     comparison: Comparison
     fast: bool
     report: tuple[Path, ...]
+    classified: Comparison | None = None  # accuracy of the head, against that of the probe on the base's vectors
+    head: Path | None = None
 
     @property
     def improved(self) -> bool:
@@ -54,9 +62,11 @@ class Trained:
 
 def training_key(training_set: str, training: Training, base: str, settings: ContractSettings | None = None) -> str:
     """Return what names a run by its ingredients: digests of training set and base, settings, version of this code."""
+    defaults = {name: Training.model_fields[name].default for name in _LATER}
+    as_ever = {name for name, default in defaults.items() if getattr(training, name) == default}
     ingredients = {
         "training_set": training_set,
-        "training": training.model_dump(mode="json", exclude=_NOT_IN_KEY),
+        "training": training.model_dump(mode="json", exclude=_NOT_IN_KEY | as_ever),
         "base": base,
         "settings": asdict(settings or ContractSettings()),
         "code": CODE_VERSION,
@@ -87,36 +97,53 @@ def train(
     settings: ContractSettings | None = None,
     report_folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    resume_folder: Path | None = None,
 ) -> Trained:
     """Fine-tune ``base`` (a model folder or a stored checkpoint) and store both arms below ``destination``.
 
     Validation chooses the weights, the base's among them. Test is scored once per checkpoint and chooses nothing.
+    With a ``resume_folder`` a run that was killed goes on where it was; the caller clears it (``resume_of``) once it
+    has recorded what came of it.
     """
     stored = store_base(training_set, training, base, destination, settings)
     key = training_key(training_set.digest, training, stored.digest, settings)
     tokenize = _tokenizer(stored.folder)
-    learn, check = training_set.split("train"), training_set.split("validation")
-    network = Network(stored.folder, trainable=training.trainable)
-    network.fast = gains_by_bfloat16(network, tokenize([pair.document for pair in learn[: training.batch_size]], False))
+    to_learn, check = training_set.split("train"), training_set.split("validation")
+    network = Network(
+        stored.folder, trainable=training.trainable, lora_rank=training.lora_rank, seed=training.seed
+    )  # fmt: skip
+    resume = resume_of(resume_folder, key) if resume_folder else None
+    saved = resume.load() if resume else None
+    batch = tokenize([pair.document for pair in to_learn[: training.batch_size]], False)
+    network.fast = bool(saved["fast"]) if saved else gains_by_bfloat16(network, batch)
     _log_start(log, base_log, key, training_set, training, stored, network)
 
     test_pool = pool_of(training_set.split("test"))
-    base_test = score_pool(network, test_pool, tokenize)
-    history = fit(network, learn, check, training, tokenize=tokenize, log=log, progress=progress)
-    tuned_test = base_test if history.best_step == 0 else score_pool(network, test_pool, tokenize)
+    session = Session(network, to_learn, check, training, tokenize=tokenize, log=log)
+    session.prepare(test_pool)
+    log.params({f"objective_{name}": value for name, value in session.objective.settings().items()})
+    base_test = session.score(test_pool)
+    history = learn(session, progress, resume)
+    tuned_test = base_test if history.best_step == 0 else session.score(test_pool)
     checkpoint = stored
-    if history.best_step:
+    learned = network.learned() if history.best_step else {}
+    if learned:
         documents, queries = canary_texts(training_set, seed=training.seed)
-        checkpoint = make_checkpoint(
-            stored.folder, destination, documents=documents, queries=queries, weights=network.weights()
-        )
+        checkpoint = make_checkpoint(stored.folder, destination, documents=documents, queries=queries, weights=learned)
     comparison = paired_bootstrap(
         base_test.reciprocal_ranks, tuned_test.reciprocal_ranks, metric="mrr@10", seed=training.seed
     )
+    classified = None
+    if base_test.classified and tuned_test.classified:
+        classified = paired_bootstrap(
+            base_test.classified.correct, tuned_test.classified.correct, metric="accuracy", seed=training.seed
+        )
     validation, base_validation = history.at(history.best_step).metrics, history.at(0).metrics
     _log_end(log, base_log, history, (base_validation, base_test), (validation, tuned_test), checkpoint)
-    report = write_report(report_folder or destination / "reports" / key, history, comparison, training_set.report)
-    for path in report:
+    folder = report_folder or destination / "reports" / key
+    report = write_report(folder, history, comparison, training_set.report, classified, tuned_test.classified)
+    head = write_head(folder, session.objective.head, session.labels) if session.objective.head else None
+    for path in (*report, *([head] if head else [])):
         log.artifact(path, folder="report")
     return Trained(
         key=key,
@@ -130,14 +157,22 @@ def train(
         comparison=comparison,
         fast=network.fast,
         report=report,
+        classified=classified,
+        head=head,
     )
 
 
+def resume_of(folder: Path, key: str) -> Resume:
+    """Return the file that a run of this key goes on from."""
+    return Resume(folder / f"{key}.pt", key)
+
+
 def canary_texts(training_set: TrainingSet, *, seed: int) -> tuple[list[str], list[str]]:
-    """Draw documents and queries for canaries from the validation pairs."""
+    """Draw documents and queries for canaries from the validation pairs; labelled texts have no queries."""
     pairs: Sequence[Pair] = training_set.split("validation")
     drawn = np.random.default_rng(seed).permutation(len(pairs))[:PER_ROLE]
-    return [pairs[place].document for place in drawn], [pairs[place].query for place in drawn]
+    queries = [pairs[place].query for place in drawn if pairs[place].query]
+    return [pairs[place].document for place in drawn], queries
 
 
 def _tokenizer(folder: Path) -> Tokenize:
@@ -165,7 +200,7 @@ def _log_start(
         "base_checkpoint": base.digest,
         "max_tokens": contract.max_tokens,
     }
-    chosen = training.model_dump(mode="json", exclude={"pairs", "split"})
+    chosen = training.model_dump(mode="json", exclude={"pairs", "labels", "split"})
     log.params({
         **shared,
         **{name: "" if value is None else value for name, value in chosen.items()},
@@ -184,17 +219,20 @@ def _log_end(
     log: RunLog,
     base_log: RunLog,
     history: History,
-    base: tuple[Mapping[str, float], Retrieval],
-    tuned: tuple[Mapping[str, float], Retrieval],
+    base: tuple[Mapping[str, float], Scored],
+    tuned: tuple[Mapping[str, float], Scored],
     checkpoint: Checkpoint,
 ) -> None:
     for run, (validation, test), step in ((base_log, base, 0), (log, tuned, history.best_step)):
         best = {f"validation_best/{_plain(name)}": value for name, value in validation.items()}
         run.metrics({**best, **{f"test/{_plain(name)}": value for name, value in test.metrics.items()}}, step=step)
+    log.metrics({"train_gap": history.gap}, step=history.best_step)
     log.tags({"checkpoint": checkpoint.digest, "best_step": str(history.best_step)})
+    if history.resumed_at is not None:
+        log.tags({"resumed_at_step": str(history.resumed_at)})
 
 
-def _with_metrics(checkpoint: Checkpoint, test: Retrieval) -> Checkpoint:
+def _with_metrics(checkpoint: Checkpoint, test: Scored) -> Checkpoint:
     return Checkpoint(
         checkpoint.digest,
         checkpoint.folder,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vector_assets.records import Pair
+from vector_assets.records import Pair, Vectors
+from vector_assets.training.objectives.base import Classes, Seen
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +21,16 @@ _WINDOW = 16  # batches sorted by length together: less padding, while negatives
 class Contrastive:
     """Multiple negatives ranking. A batch never holds one query or one document twice: those would be no negatives."""
 
+    head = None
+
+    def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
+        """Need nothing to begin with."""
+
     def batches(
-        self, pairs: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
+        self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
     ) -> list[list[int]]:
         """Shuffle, sort by length inside windows, cut into batches, put clashing pairs off, shuffle the batches."""
-        order = generator.permutation(len(pairs))
+        order = generator.permutation(len(examples))
         by_length = np.asarray(lengths)
         window = size * _WINDOW
         waiting: list[int] = []
@@ -34,22 +40,23 @@ class Contrastive:
             waiting.extend(int(place) for place in part[np.argsort(by_length[part], kind="stable")])
             last = start + window >= len(order)
             while len(waiting) >= size or (last and len(waiting) > 1):
-                batch, waiting = _take(pairs, waiting, size)
+                batch, waiting = _take(examples, waiting, size)
                 if len(batch) > 1:  # a batch of one has nothing to tell it from
                     made.append(batch)
                 if last and len(batch) <= 1:
                     break
         return [made[place] for place in generator.permutation(len(made))]
 
-    def loss(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
+    def loss(self, seen: Seen) -> torch.Tensor:
         """Return the cross entropy of finding each query's own document among those of the batch."""
         import torch
         from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-        rows = torch.arange(len(queries))
+        assert seen.queries is not None
+        rows = torch.arange(len(seen.queries))
         # The vectors are at hand, so the loss needs no model to make them with.
         function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
-        return function.compute_loss_from_embeddings([queries, documents], rows)
+        return function.compute_loss_from_embeddings([seen.queries, seen.documents], rows)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""

@@ -1,0 +1,36 @@
+"""Which declaration a kept training set belongs to."""
+
+from __future__ import annotations
+
+from vector_assets.spec import Collection
+from vector_assets.stores.training_sets import declaration_of
+
+
+def _collection(**train: object) -> Collection:
+    split = {"by": "group", "validation": ["a"], "test": ["b"]}
+    first = {"pairs": {"query": "ask"}, "split": split, "max_pairs": 100}
+    return Collection.model_validate(
+        {
+            "name": "c", "source": {"kind": "file", "path": "x.jsonl"},
+            "fields": {"ask": "text", "text": "text", "group": "category", "kind": "category"},
+            "spaces": {
+                "text": {"fields": ["text"], "train": first},
+                "other": {"fields": ["text"], "train": {"pairs": "p.jsonl"}},
+                "kinds": {"fields": ["text"], "train": {"objective": "triplet", "labels": "kind", **train}},
+            },
+        }
+    )  # fmt: skip
+
+
+def test_training_sets_of_earlier_declarations_stay_theirs() -> None:
+    """Computed before there were labels: else every kept training set would be drawn again."""
+    found = _collection()
+    assert declaration_of(found, "text") == "f8e786f7db2bc46f336ac0893ad75f787ddd1b1219012a3f68e271cc4d397c1e"
+    assert declaration_of(found, "other") == "277b08b27a4eb4660aa5113dfb79ec18adf177ad7ee32a5f8b741068ce9a81c2"
+
+
+def test_labels_decide_what_is_drawn_and_how_they_are_learned_does_not() -> None:
+    first = declaration_of(_collection(), "kinds")
+    assert declaration_of(_collection(objective="arcface", trainable="lora", max_gap=0.5), "kinds") == first
+    assert declaration_of(_collection(labels={"file": "l.jsonl"}), "kinds") != first
+    assert declaration_of(_collection(labels="group"), "kinds") != first

@@ -1,0 +1,67 @@
+"""Classification: softmax over the labels. The head starts as a logistic regression on the untrained vectors.
+
+So step 0 is the linear probe, the control that fine-tuning has to beat, and the encoder does not first learn to follow
+a random head (linear probing, then fine-tuning: Kumar et al. 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vector_assets.records import Pair, Vectors
+from vector_assets.training.objectives.base import Classes, Seen
+from vector_assets.training.objectives.batching import shuffled
+from vector_assets.training.objectives.head import Head
+
+if TYPE_CHECKING:
+    import torch
+
+#: Inverse strengths of the regression's penalty; validation chooses, and the middle one where it has no such labels.
+STRENGTHS = (10.0, 1.0, 100.0)
+
+
+class Classification:
+    """Cross entropy over a linear head with bias."""
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.strength = STRENGTHS[0]
+
+    def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
+        """Fit the probe; ``check`` chooses how much it is penalised."""
+        strengths = STRENGTHS if len(check[1]) else STRENGTHS[:1]
+        found = [(fit_probe(vectors, classes, strength), strength) for strength in strengths]
+        correct = [float(np.mean(head.predict(check[0]) == check[1])) if len(check[1]) else 0.0 for head, _ in found]
+        self.head, self.strength = found[int(np.argmax(correct))]
+
+    def batches(
+        self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
+    ) -> list[list[int]]:
+        """Any texts together, of like length."""
+        return shuffled(lengths, size=size, generator=generator)
+
+    def loss(self, seen: Seen) -> torch.Tensor:
+        """Return the cross entropy of each text's own label."""
+        import torch
+
+        assert seen.classes is not None and self.head is not None, "start comes first"
+        scores = torch.nn.functional.linear(seen.documents, self.head.weight, self.head.bias)
+        return torch.nn.functional.cross_entropy(scores, seen.classes)
+
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Return what to log about it."""
+        return {"objective": "classification", "probe_strength": self.strength}
+
+
+def fit_probe(vectors: Vectors, classes: Classes, strength: float) -> Head:
+    """Fit a logistic regression; every class 0, 1, … occurs."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=strength, max_iter=1000).fit(vectors, classes)
+    weight, bias = fitted.coef_, fitted.intercept_
+    if len(weight) == 1:  # of two classes it states the second alone
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return Head(weight, bias)
