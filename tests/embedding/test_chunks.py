@@ -81,6 +81,20 @@ def test_editing_one_paragraph_encodes_one_chunk(store: FakeStore, execute: Exec
     sound(store)
 
 
+def test_chunks_that_are_what_they_were_are_not_written_again(store: FakeStore, execute: Execute, name: str) -> None:
+    """Each writing of a vector leaves a dead entry in the index."""
+    table = store.all()[0].table
+    written = f'select chunk_no, xmin::text from embedding."{table}" where k1 = 1 order by 1'
+    before = execute(written)
+    paragraphs = document()
+    paragraphs[39] = paragraphs[39].replace("cat", "owl")
+    write(execute, name, 1, paragraphs)
+    assert store.embed().latest.chunks_encoded == 1
+    after = execute(written)
+    assert after[:39] == before[:39]
+    assert after[39] != before[39]
+
+
 def test_moved_inserted_and_removed_paragraphs(store: FakeStore, execute: Execute, name: str) -> None:
     paragraphs = document()
     moved = ["A fish comes first.", *reversed(paragraphs[5:])]

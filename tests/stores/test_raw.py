@@ -107,6 +107,12 @@ def test_an_id_that_stands_twice_is_refused(
         workspace.raw.relation(collection)
 
 
+def test_an_id_of_a_good_and_of_a_bad_row_is_refused(workspace: Workspace, collection: Collection) -> None:
+    bad = BadRow("[1]", "price: expected a number", "", key=("1",))
+    with pytest.raises(SourceError, match="id '1' stands twice"):
+        workspace.raw.sync(collection, ListReader([row("1"), bad]))
+
+
 def test_an_added_field_is_added_to_the_table(
     workspace: Workspace, collection: Collection, declare: Declare, execute: Execute, name: str
 ) -> None:

@@ -208,6 +208,12 @@ def test_a_declaration_that_changed_is_read_whole(shop: Shop, execute: Execute) 
     assert counts(shop.sync()) == (100, 100, 0, 0), "nor is a table that somebody dropped taken for read"
 
 
+def test_another_query_is_read_whole(shop: Shop) -> None:
+    shop.sync()
+    other = "select id, upper(title) as title, price, at from goods"
+    assert counts(shop.sync(table=None, query=other)) == (100, 0, 100, 0)
+
+
 @pytest.mark.parametrize("cursor", ["at", None])
 def test_a_source_that_is_suddenly_empty_is_refused_unless_meant(shop: Shop, cursor: str | None) -> None:
     shop.sync(cursor=cursor)

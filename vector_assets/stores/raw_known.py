@@ -38,21 +38,6 @@ def read_known(connection: Connection, database: Database, collection: Collectio
     }
 
 
-def forget_unreadable(connection: Connection, database: Database, collection: str) -> None:
-    """Forget how sources looked of which some could not be read, so that the next run reads them again.
-
-    Of files only those that failures stand in; a source that is asked for changes is read whole.
-    """
-    for statement in (
-        "update {ops}.collections set source_fingerprint = null where name = %s",
-        "update {ops}.source_parts p set version = '' where collection = %s and exists (select from {ops}.failures f "
-        "where f.collection = p.collection and f.stage = 'raw' and (starts_with(f.row_key, p.part || ':') "
-        "or starts_with(f.row_key, p.part || ' row ')))",
-        "update {ops}.source_cursors set position = null where collection = %s",
-    ):
-        connection.execute(database.compose(statement), (collection,))
-
-
 def partition_versions(
     connection: Connection,
     database: Database,

@@ -11,7 +11,6 @@ from vector_assets.source.keys import row_key
 from vector_assets.spec import QueueSource
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.database import Connection
-from vector_assets.stores.raw_known import forget_unreadable
 
 UNRETIRED = ("building", "candidate", "live")
 
@@ -53,8 +52,23 @@ def retry_failures(store: CollectionStore) -> Retried:
                 keys.update(marked)
         touch(connection, store, keys)
         if unreadable:
-            forget_unreadable(connection, workspace.database, name)
+            _read_anew(connection, store)
     return Retried(len(keys), unreadable, lost)
+
+
+def _read_anew(connection: Connection, store: CollectionStore) -> None:
+    """Forget how the source looked: of files those with an unreadable line, all where a line tells no file."""
+    database, name = store.workspace.database, store.collection.name
+    for statement in (
+        "update {ops}.collections set source_fingerprint = null where name = %(name)s",
+        "delete from {ops}.source_cursors where collection = %(name)s",
+        "with bad as (select f.row_key, p.part from {ops}.failures f left join {ops}.source_parts p "
+        "on p.collection = f.collection and starts_with(f.row_key, p.part || ':') "
+        "where f.collection = %(name)s and f.stage = 'raw') "
+        "update {ops}.source_parts set version = '' where collection = %(name)s and "
+        "(part in (select part from bad) or exists (select from bad where part is null))",
+    ):
+        connection.execute(database.compose(statement), {"name": name})
 
 
 def touch(connection: Connection, store: CollectionStore, keys: Several[Key]) -> None:
