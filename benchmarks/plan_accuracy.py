@@ -23,7 +23,7 @@ from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.spec.scaffold import init_project
 from vector_assets.stores.workspace import open_workspace
 
-CODE = "{kind: python_code, distributions: [numpy, scipy, pandas, scikit-learn], per_distribution: 800}"
+CODE = "{kind: python_code, distributions: [numpy, scipy, pandas, scikit-learn], per_distribution: 500}"
 STAGES = ("encoder", "raw", "embeddings", "candidate")
 DECLARATION = """type: vector_assets.CollectionComponent
 attributes:

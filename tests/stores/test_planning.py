@@ -13,7 +13,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from vector_assets.records import Encoded, Vectors
 from vector_assets.spec import Collection
 from vector_assets.stores import planning
-from vector_assets.stores.estimates import TEXTS, WARM_UP, time_encoder
+from vector_assets.stores.estimates import FIRST, TEXTS, time_encoder
 from vector_assets.stores.planned_changes import planned_changes
 from vector_assets.stores.workspace import Workspace
 
@@ -106,21 +106,29 @@ def test_a_plan_leaves_nothing_behind(
 class Slow(KeywordEncoder):
     """Takes seconds a text of a clock that it winds itself."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, by_length: float = 0.0) -> None:
         super().__init__()
-        self.seconds, self.now = seconds, 0.0
+        self.seconds, self.by_length, self.now = seconds, by_length, 0.0
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
-        self.now += self.seconds * len(texts)
+        self.now += self.seconds * len(texts) + self.by_length * sum(map(len, texts))
         return super().encode_documents(texts)
 
 
-@pytest.mark.parametrize(("seconds", "timed"), [(0.0001, TEXTS), (0.03, 200), (1.0, WARM_UP)])
+@pytest.mark.parametrize(("seconds", "timed"), [(0.0001, TEXTS), (0.03, 128), (2.0, FIRST)])
 def test_a_slow_encoder_is_asked_for_less(seconds: float, timed: int) -> None:
     encoder = Slow(seconds)
     found = time_encoder(lambda: encoder, [f"cat {number}" for number in range(2000)], clock=lambda: encoder.now)
-    assert found.texts == pytest.approx(timed, abs=1)
+    assert found.texts == timed
     assert found.seconds == pytest.approx(seconds)
+
+
+def test_few_texts_are_as_long_as_all() -> None:
+    """By characters: the mean of 1..1000, whatever the order."""
+    encoder = Slow(1.0, by_length=0.01)
+    texts = ["x" * number for number in range(1, 1001)]
+    found = time_encoder(lambda: encoder, texts, clock=lambda: encoder.now)
+    assert found.texts == FIRST and found.seconds == pytest.approx(1 + 5.0, rel=0.02)
 
 
 def test_equal_texts_cost_as_much_as_in_the_run() -> None:

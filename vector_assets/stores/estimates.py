@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from vector_assets.records import Encoder
 from vector_assets.stores.database import Database
 from vector_assets.stores.indexes import EF_CONSTRUCTION, OPERATORS, M
 
-# Texts in one call of the embeddings stage: half a page. The encoder sorts what it is given by length, so that the
-# time of a text depends on how many others come with it.
-TEXTS = 512
+# Texts in one call of the embeddings stage: half a page. The encoder sorts what it is given by length, and small calls
+# cost more a text, so that the time of a text depends on how many others come with it.
+TEXTS, FIRST, GROWTH = 512, 8, 4
 # A slow encoder gets fewer: what it does in about this time.
-SECONDS = 6.0
-WARM_UP = 32
+SECONDS = 8.0
+# Rows that are stored to see what they weigh.
 STORED = 512
 
 Clock = Callable[[], float]
@@ -37,23 +36,32 @@ class Timed:
 
 
 def time_encoder(load: Callable[[], Encoder], texts: Sequence[str], clock: Clock = time.perf_counter) -> Timed:
-    """Time the encoding of texts in one call as large as the stage's own, after a call that warms up.
+    """Time the encoding of texts in a call as large as the stage's own, or as ``SECONDS`` allow.
 
-    The warm-up bounds the sample: from its texts, drawn as evenly as the others, follows how many take ``SECONDS``.
-    Equal texts of a call are encoded once, as the stage does.
+    Calls grow by a factor until then, which warms up and says how much can be afforded; the last one counts. Each takes
+    texts evenly from those sorted by length: a few are then as long as all. Equal texts of a call are encoded once, as
+    the stage does.
     """
-    drawn = random.Random(0).sample(list(texts), len(texts))  # noqa: S311 - a sample, not a secret
+    ordered = sorted(texts, key=lambda text: (len(text), text))
     began = clock()
     encoder = load()
-    encoder.encode_documents(drawn[:1])
-    loaded = clock()
-    warm = drawn[:WARM_UP]
-    encoder.encode_documents(warm)
-    each = (clock() - loaded) / len(warm)
-    taken = drawn[: min(TEXTS, max(WARM_UP, int(SECONDS / each) if each > 0 else TEXTS))]
-    started = clock()
-    encoder.encode_documents(list(dict.fromkeys(taken)))
-    return Timed(loaded - began, (clock() - started) / len(taken), len(taken), encoder.dims)
+    encoder.encode_documents(ordered[:1])
+    ready = clock()
+    size, each, spent = 0, 0.0, 0.0
+    following = min(FIRST, len(ordered))
+    while following > size:
+        size = following
+        started = clock()
+        encoder.encode_documents(list(dict.fromkeys(_evenly(ordered, size))))
+        took = clock() - started
+        each, spent = took / size, spent + took
+        affordable = (SECONDS - spent) / each if each > 0 else TEXTS
+        following = min(TEXTS, len(ordered), GROWTH * size, int(max(affordable, 0)))
+    return Timed(ready - began, each, size, encoder.dims)
+
+
+def _evenly(ordered: Sequence[str], count: int) -> list[str]:
+    return [ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
