@@ -103,6 +103,10 @@ def plan(
             f", {found.start_seconds:,.0f} s of it until the encoder is ready" if found.start_seconds >= 1 else ""
         )
         out.print(f"about {found.seconds:,.0f} s at {speed}; measured on a sample")
+        if found.load > 1:
+            out.print(
+                f"other work wants {found.load:.1f} times the cores there are: it may take half of that, or twice"
+            )
         table, index = found.table_bytes / 2**20, found.index_bytes / 2**20
         out.print(f"about {table:,.1f} MiB of table and {index:,.1f} MiB of indexes")
     if found.trains:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.open import open_encoder, store_untrained
 from vector_assets.errors import NotFound
 from vector_assets.records import Encoder, RawRow, SourceReader, Value
+from vector_assets.runtime.machine import machine
 from vector_assets.source.open import open_source
 from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection, PostgresSource, Space
@@ -48,6 +50,7 @@ class Plan:
     index_bytes: int
     trains: tuple[str, ...]
     changes: Changes
+    load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     """
     store = CollectionStore(workspace, collection)
     found = _rows(workspace, store)
+    load = os.getloadavg()[0] / machine().cores
     counts = [0] * len(found.sample)
     dims, start, each = 0, 0.0, 0.0
     for name, space in collection.spaces.items():
@@ -96,6 +100,7 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         index_bytes=stored.index_bytes,
         trains=tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name)),
         changes=planned_changes(workspace, collection),
+        load=load,
     )
 
 
