@@ -349,18 +349,18 @@ def test_vectors_are_taken_over_as_of_one_moment_while_another_run_changes_them(
     animals(4)
     store, title, _ = two_spaces(workspace, declare)
     store.use(title, KeywordEncoder(["body", "new"], seed="other"))
-    plain = GenerationSync._old_query
+    plain = GenerationSync._old_rows
     moved = []
 
-    def between(sync: GenerationSync, first: int, last: int) -> object:
+    def between(sync: GenerationSync, numbers: Sequence[int]) -> list[tuple[object, ...]]:
         if not moved and sync.generation.number == 2:
             moved.append(True)
             execute(f"update {name} set title = 'fish' where id = 1")
             store.catch_up(store.live())
             execute(f"update {name} set title = 'dog 1' where id = 1")
-        return plain(sync, first, last)
+        return plain(sync, numbers)
 
-    monkeypatch.setattr(GenerationSync, "_old_query", between)
+    monkeypatch.setattr(GenerationSync, "_old_rows", between)
     coming = store.embed().coming
     assert moved and coming
     ((vector,),) = execute(f'select subvector(vector, 1, 5)::text from embedding."{coming.table}" where k1 = 1')

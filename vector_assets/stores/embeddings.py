@@ -86,11 +86,13 @@ class EmbeddingStore(GenerationTables):
                 fields=tuple(read_fields(generation)),
                 whole=whole,
             )
+            listed: frozenset[str] = frozenset()
             if difference.work:
                 staging.prepare()
+                listed = self.failures.keys(generation.collection, "embeddings")
             sync = GenerationSync(
                 self.database, reading, staging, difference, held,
-                (old, self.rows_table(old), self.vectors_table(old)), self.failures, page, run_id,
+                (old, self.rows_table(old), self.vectors_table(old)), self.failures, listed, page, run_id,
             )  # fmt: skip
             yield sync
             sync.finish()

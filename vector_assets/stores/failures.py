@@ -70,6 +70,15 @@ class FailureStore:
             ).fetchone()
         return int(str(row[0])) if row else 0
 
+    def keys(self, collection: str, stage: str) -> frozenset[str]:
+        """Return the keys of all rows that a stage has set aside."""
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                self.database.compose("select row_key from {ops}.failures where collection = %s and stage = %s"),
+                (collection, stage),
+            ).fetchall()
+        return frozenset(str(row[0]) for row in rows)
+
     def settle(
         self, collection: str, stage: str, bad: Sequence[BadRow], good: Sequence[str], *, run_id: str | None
     ) -> None:

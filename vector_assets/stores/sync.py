@@ -41,6 +41,7 @@ class GenerationSync:
     held: int  # rows that the generation held when the list was made
     old: Old  # a generation whose vectors are taken over where the checkpoint is the same
     failures: FailureStore
+    listed: frozenset[str]  # rows that were set aside before
     page: int
     run_id: str | None = None
     exhausted: bool = False
@@ -105,7 +106,7 @@ class GenerationSync:
             with self.reading.transaction():
                 self.reading.execute("set transaction isolation level repeatable read")
                 rows = self.reading.execute(self._page_query(start, last)).fetchall()
-                found = self.reading.execute(self._old_query(start, last)).fetchall()
+                found = self._old_rows([cast(int, row[0]) for row in rows if self._may_keep(row)])
             old: dict[int, list[OldChunk]] = defaultdict(list)
             for number, chunk, digest, vector, present, truncated in found:
                 one = OldChunk(
@@ -164,16 +165,22 @@ class GenerationSync:
             last=sql.Literal(last),
         )
 
-    def _old_query(self, first: int, last: int) -> sql.Composed:
-        return sql.SQL(
+    def _may_keep(self, row: tuple[object, ...]) -> bool:
+        """Tell whether old vectors of a row can be of use: of an edited text without chunks they are not."""
+        return self.generation.chunked is not None or any(row[len(row) - len(self.generation.parts) :])
+
+    def _old_rows(self, numbers: Sequence[int]) -> list[tuple[object, ...]]:
+        if not numbers:
+            return []
+        query = sql.SQL(
             "select w.n, o.chunk_no, o.chunk_digest, o.vector, o.present, o.truncated from pg_temp.work w "
-            "join {vectors} o on {same} where w.n between {first} and {last} order by w.n, o.chunk_no"
+            "join {vectors} o on {same} where w.n = any({numbers}) order by w.n, o.chunk_no"
         ).format(
             vectors=self.old[2],
             same=self.relation.same_stored("w", "o"),
-            first=sql.Literal(first),
-            last=sql.Literal(last),
+            numbers=sql.Literal(list(numbers)),
         )
+        return self.reading.execute(query).fetchall()
 
     def _pending(self, row: tuple[object, ...], old: tuple[OldChunk, ...]) -> PendingRow:
         parts = self.generation.parts
@@ -190,8 +197,9 @@ class GenerationSync:
     def _note_failures(self, rows: Sequence[EmbeddedRow]) -> None:
         """Record bad rows before the batch is stored, in a transaction of their own; forget those that are mended."""
         bad = [BadRow(row_key(row.row.key), row.error, str(row.row.inputs)) for row in rows if row.state == "failed"]
-        good = [row_key(row.row.key) for row in rows if row.state != "failed"]
-        self.failures.settle(self.generation.collection, "embeddings", bad, good, run_id=self.run_id)
+        good = [key for row in rows if row.state != "failed" and (key := row_key(row.row.key)) in self.listed]
+        if bad or good:
+            self.failures.settle(self.generation.collection, "embeddings", bad, good, run_id=self.run_id)
 
     def _row_digest(self, alias: str) -> sql.Composed:
         fields = [field for part in self.generation.parts for field in part.fields]
