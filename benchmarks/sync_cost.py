@@ -173,49 +173,6 @@ def measure(
     return found
 
 
-def writing(workspace: Workspace, rows: int, rounds: int) -> dict[str, object]:
-    """Measure what the triggers cost the application: a bulk insert, and single-row writes; interleaved."""
-    url = workspace.addresses.database.libpq
-    bulk: dict[str, list[float]] = {"plain": [], "captured": []}
-    single: dict[str, list[float]] = {"plain": [], "captured": []}
-    for name in ("plain", "captured"):
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"create table write_{name} (id bigint primary key, title text, body text)")
-        if name == "captured":
-            collection = Collection.model_validate(
-                {"name": "write_captured", "source": {"kind": "postgres", "table": "write_captured"},
-                 "fields": {"title": "text", "body": "text"}, "spaces": {"text": {"fields": ["title", "body"]}}}
-            )  # fmt: skip
-            workspace.raw.observe(collection)
-    for _ in range(rounds):
-        for name in ("plain", "captured"):
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(f"truncate write_{name}")
-                connection.execute("checkpoint")
-                started = time.perf_counter()
-                connection.execute(
-                    f"insert into write_{name} select i, 'title ' || md5(i::text), repeat(md5(i::text) || ' ', 5) "
-                    f"from generate_series(1, {rows}) i"
-                )
-                bulk[name].append(time.perf_counter() - started)
-                # Each write is a transaction; that it waits for no disk leaves what the triggers add.
-                connection.execute("set synchronous_commit = off")
-                statement = f"update write_{name} set title = 'other' where id = %s"
-                for key in range(1, 201):
-                    connection.execute(statement, (key,), prepare=True)
-                started = time.perf_counter()
-                for key in range(1001, 3001):
-                    connection.execute(statement, (key,), prepare=True)
-                single[name].append((time.perf_counter() - started) / 2000)
-    extra = statistics.median(c / p for c, p in zip(bulk["captured"], bulk["plain"], strict=True)) - 1
-    milliseconds = 1000 * (statistics.median(single["captured"]) - statistics.median(single["plain"]))
-    return {
-        "what": f"bulk insert of {rows}", "extra": extra, "plain_s": statistics.median(bulk["plain"]),
-        "captured_s": statistics.median(bulk["captured"]), "single_write_extra_ms": milliseconds,
-        "single_plain_ms": 1000 * statistics.median(single["plain"]),
-    }  # fmt: skip
-
-
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,7 +180,6 @@ def main() -> None:
     parser.add_argument("--share", type=float, nargs="+", default=[0.0, 0.001, 0.01])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only-writing", action="store_true")
     parser.add_argument("--index", action="store_true", help="with an HNSW index on the vectors")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="va-bench-") as folder:
@@ -231,9 +187,8 @@ def main() -> None:
         os.environ["VECTOR_ASSETS_HOME"] = str(home)
         workspace = open_workspace()
         try:
-            found: list[dict[str, object]] = [writing(workspace, 100_000, max(arguments.rounds, 7))]
-            print(json.dumps(found[0]), flush=True)
-            for rows in [] if arguments.only_writing else arguments.rows:
+            found: list[dict[str, object]] = []
+            for rows in arguments.rows:
                 found += measure(workspace, rows, arguments.share, arguments.rounds, index=arguments.index)
         finally:
             remove_postgres(home)

@@ -138,6 +138,7 @@ def test_a_declaration_is_not_made_from_what_is_not_there(project: Project) -> N
     project.write()
     nothing = project.root / "none.jsonl"
     refused(project.command("new", "fresh", "--from", str(nothing)), str(nothing), "no such file")
+    refused(project.command("new", "fresh", "--from", "sqlite:///shop.db"), "sqlite:…", "env:WAREHOUSE_URL#")
     refused(project.command("new", "fresh", "--from", "table:none_here"), "public.none_here does not exist")
     refused(project.command("new", "fresh", "--from", "table:none_here", "--id", "n"), "--id n: ", "primary key")
     refused(project.command("new", "fresh", "--from", str(project.folder)), "is a folder", "glob")

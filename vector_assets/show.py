@@ -25,6 +25,7 @@ _COUNTS = (
     "chunks_reused",
     "unchanged",
     "removed",
+    "empty",
     "failed",
     "inserted",
     "updated",
@@ -111,6 +112,9 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
     if stage == "raw":
         if not values.get("read", True):
             return "the source looks as it did; not read again"
+        if values.get("in_place"):
+            capture = values.get("capture")
+            return f"used in place; changes are {'noted by triggers' if capture == 'trigger' else f'not: {capture}'}"
         return ", ".join(
             f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values
         )
@@ -124,7 +128,7 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
         return (
             ", ".join(
                 f"{values[name]:,} {name}"
-                for name in ("encoded", "reused", "unchanged", "removed", "failed")
+                for name in ("encoded", "reused", "unchanged", "removed", "empty", "failed")
                 if values.get(name)
             )
             or "nothing to do"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.records import Encoded, Vectors
+from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
 from vector_assets.stores import planning
 from vector_assets.stores.estimates import FIRST, TEXTS, time_encoder
 from vector_assets.stores.planned_changes import planned_changes
+from vector_assets.stores.planned_rows import planned_rows
 from vector_assets.stores.workspace import Workspace
 
 
@@ -135,6 +139,30 @@ def test_equal_texts_cost_as_much_as_in_the_run() -> None:
     encoder = Slow(0.001)
     texts = ["cat", "dog"] * 500
     assert time_encoder(lambda: encoder, texts, clock=lambda: encoder.now).seconds == pytest.approx(0.002 / TEXTS)
+
+
+def test_of_a_source_that_changed_only_the_rows_that_differ_are_counted(
+    workspace: Workspace, declare: Declare, tmp_path: Path, execute: Execute, name: str
+) -> None:
+    def write(titles: Sequence[str]) -> None:
+        lines = [json.dumps({"id": f"r{number}", "title": title}) for number, title in enumerate(titles)]
+        (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+
+    source = {"kind": "file", "path": str(tmp_path / "rows.jsonl")}
+    collection = declare(source=source, fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    titles = [f"cat {number}" for number in range(40)]
+    write(titles)
+    assert (planned_rows(store).rows, planned_rows(store).encode) == (40, 40)
+    workspace.raw.sync(collection, open_source(collection))
+    store.embed()
+    assert planned_rows(store).encode == 0
+    write(["dog", *titles[1:30], "owl", *titles[31:], "fish"])
+    found = planned_rows(store)
+    assert (found.rows, found.encode, len(found.sample)) == (41, 3, 41)
+    assert execute(f"select count(*) from raw.{name}") == [(40,)], "a plan writes nothing"
+    workspace.raw.sync(collection, open_source(collection))
+    assert store.embed().latest.encoded == 3
 
 
 def test_triggers_are_shown_before_they_are_made(

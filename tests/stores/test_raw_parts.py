@@ -10,10 +10,11 @@ from pathlib import Path
 import fsspec
 import pyarrow as pa
 import pytest
-from fakes import Declare, Execute, FakeStore, KeywordEncoder
+from fakes import Declare, Execute, FakeStore, KeywordEncoder, ListReader
 from pyarrow import parquet
 
 from vector_assets.errors import SourceError
+from vector_assets.records import RawRow
 from vector_assets.source import files as files_module
 from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
@@ -326,3 +327,16 @@ def test_parquet_keys_are_held_against_the_first_file(
     parquet.write_table(pa.table({"id": [3], "title": ["cat"], "price": [1.0]}), tmp_path / "b.parquet")
     assert counts(folder.sync()) == (3, 1, 0, 0)
     assert set(folder.rows()) == {1, 2, 3}
+
+
+def test_a_partition_read_alone_leaves_rows_from_before_there_were_parts(folder: Folder) -> None:
+    """Rows of an earlier source have no part: only a reading of every part knows that they are nowhere."""
+    old = [RawRow(("old",), ("cat", 1.0)), RawRow(("a2",), ("owl", 1.0))]
+    folder.workspace.raw.sync(folder.collection(), ListReader(old))
+    folder.path = "day={date}/*.jsonl"
+    for day in (1, 2):
+        folder.titles(f"day=2026-01-0{day}/rows.jsonl", **{f"a{day}": "dog"})
+    folder.sync(partitions=["2026-01-02"], **PARTITIONED)
+    assert folder.rows() == {"a2": "dog", "old": "cat"}
+    folder.sync(**PARTITIONED)
+    assert folder.rows() == {"a1": "dog", "a2": "dog"}

@@ -4,183 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from brokers import Broker, TableBroker, declared, delete, upsert
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.errors import SourceError
-from vector_assets.source.messages import Message, MessageQueue
 from vector_assets.source.open import open_source
-from vector_assets.source.queue import QueueReader
-from vector_assets.spec import Collection
 from vector_assets.stores.planning import plan
 from vector_assets.stores.raw_write import RawSync
 from vector_assets.stores.retry import retry_failures
 from vector_assets.stores.workspace import Workspace
-
-
-def upsert(key: object, title: object, **more: object) -> dict[str, object]:
-    return {"op": "upsert", "id": key, "title": title, **more}
-
-
-def delete(key: object, **more: object) -> dict[str, object]:
-    return {"op": "delete", "id": key, **more}
-
-
-@dataclass
-class FakeBroker:
-    """What a Kafka or SQS adapter has to do: hand out until acknowledged."""
-
-    messages: list[str] = field(default_factory=list)
-    acknowledged: int = 0
-
-    def take(self, count: int) -> Sequence[Message]:
-        return [Message(body, None, place) for place, body in enumerate(self.messages[:count])]
-
-    def acknowledge(self, messages: Sequence[Message]) -> None:
-        self.acknowledged += len(messages)
-        del self.messages[: len(messages)]
-
-    def waiting(self) -> int:
-        return len(self.messages)
-
-    def close(self) -> None:
-        return
-
-
-class Broker:
-    """A queue of some kind, and what a test does with it."""
-
-    def __init__(self, workspace: Workspace, collection: Collection, execute: Execute) -> None:
-        self.workspace, self.collection, self.execute = workspace, collection, execute
-
-    def send(self, *messages: object) -> None:
-        raise NotImplementedError
-
-    def reader(self) -> QueueReader:
-        reader = open_source(self.collection)
-        assert isinstance(reader, QueueReader)
-        return reader
-
-    def drain(self) -> RawSync:
-        return self.workspace.raw.sync(self.collection, self.reader())
-
-    def waiting(self) -> int:
-        return self.reader().waiting(self.workspace.database.url.libpq)
-
-    def rows(self) -> dict[object, object]:
-        return dict(self.execute(f"select id, title from raw.{self.collection.name} order by id"))  # type: ignore[arg-type]
-
-
-class TableBroker(Broker):
-    def send(self, *messages: object) -> None:
-        for message in messages:
-            self.execute(
-                f"insert into {self.collection.name}_inbox (message) values (%s)",
-                (message if isinstance(message, str) else json.dumps(message),),
-            )
-
-
-class InMemory(Broker):
-    def __init__(self, workspace: Workspace, collection: Collection, execute: Execute) -> None:
-        super().__init__(workspace, collection, execute)
-        self.fake = FakeBroker()
-
-    def send(self, *messages: object) -> None:
-        self.fake.messages += [m if isinstance(m, str) else json.dumps(m) for m in messages]
-
-    def reader(self) -> QueueReader:
-        fake = self.fake
-
-        class Reader(QueueReader):
-            def open(self, own: str) -> MessageQueue:
-                return fake
-
-        return Reader(self.collection, self.collection.source)  # type: ignore[arg-type]
-
-
-class RedisBroker(Broker):
-    url = ""
-
-    def send(self, *messages: object) -> None:
-        import kombu
-
-        with kombu.Connection(self.url) as connection, connection.SimpleQueue(self.collection.source.queue) as queue:  # type: ignore[union-attr]
-            for message in messages:
-                if isinstance(message, str):
-                    queue.put(message, content_type="text/plain", serializer="raw")
-                else:
-                    queue.put(message, serializer="json")
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis of our own on a private socket."""
-    pytest.importorskip("kombu", reason="kombu is not installed: pip install 'vector-assets[queue]'")
-    pytest.importorskip("redis", reason="redis is not installed: pip install 'vector-assets[queue]'")
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    folder = tmp_path_factory.mktemp("redis")
-    socket = folder / "r.sock"
-    process = subprocess.Popen(
-        [binary, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while not socket.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield f"redis+socket://{socket}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def declared(declare: Declare, name: str, **source: object) -> Collection:
-    return declare(
-        source={"kind": "queue", "queue": f"{name}_inbox", **source},
-        fields={"title": "text", "price": "number"},
-        spaces={"text": {"fields": ["title"]}},
-    )
-
-
-@pytest.fixture
-def table(workspace: Workspace, declare: Declare, execute: Execute, name: str) -> Broker:
-    execute(
-        f"create table {name}_inbox (position bigint generated always as identity primary key, message text not null)"
-    )
-    return TableBroker(workspace, declared(declare, name, sequence="version", batch=3), execute)
-
-
-@pytest.fixture
-def fake(workspace: Workspace, declare: Declare, execute: Execute, name: str) -> Broker:
-    return InMemory(workspace, declared(declare, name, sequence="version", batch=3), execute)
-
-
-@pytest.fixture
-def redis(
-    workspace: Workspace,
-    declare: Declare,
-    execute: Execute,
-    name: str,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Broker:
-    monkeypatch.setenv("QUEUE_URL", redis_url)
-    source = {"sequence": "version", "url": "{{ env.QUEUE_URL }}", "redelivery": 1, "batch": 3}
-    broker = RedisBroker(workspace, declared(declare, name, **source), execute)
-    broker.url = redis_url
-    return broker
-
 
 KINDS = pytest.mark.parametrize("kind", ["table", "fake", "redis"])
 
@@ -365,10 +204,13 @@ def test_plan_counts_what_waits(table: Broker, in_workspace: Workspace, monkeypa
     monkeypatch.setattr(planning, "_loader", lambda *_: Encoder)
     assert plan(in_workspace, table.collection).rows == 0
     table.send(upsert("a", "cat", version=1), upsert("b", "cat", version=1))
-    assert (plan(in_workspace, table.collection).rows, plan(in_workspace, table.collection).encode) == (2, 2)
+    found = plan(in_workspace, table.collection)
+    assert (found.rows, found.encode) == (2, 2)
+    assert found.seconds is None, "messages are not looked at before they are taken"
     table.drain()
     table.send(upsert("c", "cat", version=1))
-    assert plan(in_workspace, table.collection).rows == 3
+    found = plan(in_workspace, table.collection)
+    assert found.rows == 3 and found.seconds
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         report = run.latest
         newest = run.coming or run.live
         assert newest is not None
-        names = ["encoded", "reused", "unchanged", "removed", "failed", "truncated"]
+        names = ["encoded", "reused", "unchanged", "removed", "empty", "failed", "truncated"]
         if newest.chunked is not None:
             names += ["chunks_encoded", "chunks_reused"]
         counts = {name: getattr(report, name) for name in names}

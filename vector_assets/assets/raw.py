@@ -60,7 +60,8 @@ def build_raw(collection: Collection) -> dg.AssetsDefinition:
                     collection, rows=sync.rows, table=stores.raw.relation(collection).table.as_string(None)
                 ),
                 **speed(sync.rows if sync.read else 0, sync.seconds),
-                **numbers(counts),
+                **numbers(counts if not in_place else {"unreadable": sync.unreadable}),
+                "in_place": dg.MetadataValue.bool(in_place),
                 "read": dg.MetadataValue.bool(sync.read),
                 "capture": dg.MetadataValue.text(sync.capture),
             },

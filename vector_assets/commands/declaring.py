@@ -98,7 +98,9 @@ def plan(
         print_json(dataclasses.asdict(found))
         return
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
-    if found.encode:
+    if found.seconds is None or found.rows_per_second is None:
+        out.print("how long that takes is not known yet: messages are not looked at before they are taken")
+    elif found.encode:
         speed = f"{found.rows_per_second:,.0f} rows/s" + (
             f", {found.start_seconds:,.0f} s of it until the encoder is ready" if found.start_seconds >= 1 else ""
         )

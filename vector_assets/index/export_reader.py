@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from vector_assets.errors import ExportError
-from vector_assets.index.export import MANIFEST, Destination, Manifest
+from vector_assets.index.export_destination import MANIFEST, Destination, Manifest
 from vector_assets.index.export_parts import ExportBlock, read_npz, read_parquet
 
 _READ = {"parquet": read_parquet, "npz": read_npz}

@@ -14,6 +14,7 @@ from vector_assets.spec.project import BUNDLED, Project
 from vector_assets.stores.workspace import open_workspace
 
 TABLE = "table:"
+CONNECTION = re.compile(r"(sqlite|duckdb|postgres|mysql|mariadb|mssql|oracle|snowflake|bigquery|redshift)[+\w]*://")
 VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)#(.+)")
 _NUMBERS = ("smallint", "integer", "bigint", "real", "double precision", "numeric")
 
@@ -27,6 +28,11 @@ def write_declaration(project: Project, name: str, source: str, *, id_column: st
     path = project.new_file(name)
     if path.exists():
         raise SpecError(f"{path} exists; choose another name or edit it")
+    if CONNECTION.match(source):
+        raise SpecError(
+            f"--from {source.split(':')[0]}:…: an address with a password is not written down; put it into a variable "
+            "and name that and the table, such as --from env:WAREHOUSE_URL#sales.orders"
+        )
     if source.startswith("env:"):
         text = _of_variable(name, source, id_column)
     elif source.startswith(TABLE):

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
-
-from psycopg import sql
+from dataclasses import dataclass
 
 from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
 from vector_assets.embedding.text import row_chunks, row_text
 from vector_assets.encoder.contract import ContractSettings
 from vector_assets.encoder.open import open_encoder, store_untrained
-from vector_assets.errors import NotFound
-from vector_assets.records import Encoder, RawRow, SourceReader, Value
+from vector_assets.records import Encoder, Value
 from vector_assets.runtime.machine import machine
-from vector_assets.source.open import open_source
-from vector_assets.source.queue import QueueReader
-from vector_assets.spec import Collection, PostgresSource, Space
+from vector_assets.spec import Collection, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
 from vector_assets.stores.planned_changes import Changes, planned_changes
-from vector_assets.stores.relation import columns
+from vector_assets.stores.planned_rows import planned_rows
 from vector_assets.stores.workspace import Workspace
 
-# Rows that are looked at: the vectors of a row are known to 3 % where their number varies as much as it is large.
-SAMPLE = 1024
 # What reading and storing take beside the encoding, which shares the cores with them; see benchmarks/plan_accuracy.py.
 ROW_SECONDS = 0.0005
 
@@ -36,31 +27,22 @@ ROW_SECONDS = 0.0005
 class Plan:
     """Rows that would be encoded, the time that takes here, and the space it needs.
 
-    ``seconds`` are those of the embeddings stage: ``start_seconds`` until the encoders are ready, and the rows.
+    ``seconds`` are those of the embeddings stage: ``start_seconds`` until the encoders are ready, and the rows. They
+    are None, and so is ``rows_per_second``, where no row could be looked at: messages that nobody has taken yet.
     ``table_bytes`` and ``index_bytes`` are those of the vectors that are added.
     """
 
     rows: int
     encode: int
     chunks: int
-    rows_per_second: float
+    rows_per_second: float | None
     start_seconds: float
-    seconds: float
+    seconds: float | None
     table_bytes: int
     index_bytes: int
     trains: tuple[str, ...]
     changes: Changes
     load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the source has: rows, how many need work, and a sample of them with their keys."""
-
-    rows: int
-    encode: int
-    sample: list[dict[str, Value]] = field(default_factory=list)
-    keys: list[tuple[str | int, ...]] = field(default_factory=list)
 
 
 def plan(workspace: Workspace, collection: Collection) -> Plan:
@@ -69,7 +51,7 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     Training, when it is due, is named and not timed: it stops when validation stops improving.
     """
     store = CollectionStore(workspace, collection)
-    found = _rows(workspace, store)
+    found = planned_rows(store)
     load = os.getloadavg()[0] / machine().cores
     counts = [0] * len(found.sample)
     dims, start, each = 0, 0.0, 0.0
@@ -84,6 +66,7 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
             each += timed.seconds * len(drawn) / len(texts)
     chunks = round(found.encode * sum(counts) / len(counts)) if counts else found.encode
     each += ROW_SECONDS
+    known = bool(found.sample) or not found.encode
     stored = measure_storage(
         workspace.database, chunks if dims else 0, dims=dims,
         vector_type="vector" if dims <= VECTOR_DIMS else "halfvec", keys=found.keys,
@@ -93,9 +76,9 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         rows=found.rows,
         encode=found.encode,
         chunks=chunks,
-        rows_per_second=1 / each,
+        rows_per_second=1 / each if known else None,
         start_seconds=start,
-        seconds=start + found.encode * each,
+        seconds=start + found.encode * each if known else None,
         table_bytes=stored.table_bytes,
         index_bytes=stored.index_bytes,
         trains=tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name)),
@@ -111,69 +94,6 @@ def _texts(values: list[Value], space: Space) -> list[str]:
         return [text] if (text := row_text(values)) else []
     text, spans = row_chunks(values, rule)
     return [text[start:stop] for start, stop in spans]
-
-
-def _rows(workspace: Workspace, store: CollectionStore) -> _Found:
-    """Count the rows of the source and how many of them the next run would encode."""
-    collection = store.collection
-    if not isinstance(collection.source, PostgresSource):
-        reader = open_source(collection)
-        if isinstance(reader, QueueReader):
-            waiting = reader.waiting(workspace.database.url.libpq)
-            if workspace.raw.version(collection.name) is None:
-                return _Found(waiting, waiting)
-            return _stored(workspace, store, waiting)
-        changed = workspace.raw.fingerprint_of(collection, reader) != workspace.raw.fingerprint(collection.name)
-        if changed:
-            return _read(collection, reader)
-    return _stored(workspace, store, 0)
-
-
-def _stored(workspace: Workspace, store: CollectionStore, waiting: int) -> _Found:
-    """Count what is there already; each message that waits may be a row more."""
-    collection = store.collection
-    count = workspace.raw.count(collection)
-    found = _Found(count + waiting, count + waiting)
-    names = list(collection.fields)
-    key = store.relation.source_key("r")
-    query = sql.SQL("select {}, {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
-        key, columns(names, "r"), store.relation.table, key, sql.Literal(SAMPLE)
-    )
-    with workspace.database.connect() as connection:
-        for row in connection.execute(query):
-            values = cast(tuple[Value, ...], row)
-            parts = len(store.relation.key)
-            found.keys.append(_key(values[:parts]))
-            found.sample.append(dict(zip(names, values[parts:], strict=True)))
-    try:
-        layout = store.layout()
-    except NotFound:
-        return found
-    same = [g for g in store.all() if g.state in ("live", "building", "candidate") and layout.describes(g, collection)]
-    if same:
-        found.encode = workspace.embeddings.coverage(same[0], store.relation).pending + waiting
-    return found
-
-
-def _read(collection: Collection, reader: SourceReader) -> _Found:
-    """Read the source once, keeping an even sample of it and nothing else (reservoir sampling, Vitter 1985)."""
-    chooser = random.Random(0)  # noqa: S311 - a sample, not a secret
-    kept: list[RawRow] = []
-    count = 0
-    for row in reader.rows():
-        if isinstance(row, RawRow):
-            count += 1
-            place = len(kept) if len(kept) < SAMPLE else chooser.randrange(count)
-            if place == len(kept):
-                kept.append(row)
-            elif place < SAMPLE:
-                kept[place] = row
-    sample = [dict(zip(collection.fields, row.values, strict=True)) for row in kept]
-    return _Found(count, count, sample, [_key(row.key) for row in kept])
-
-
-def _key(values: tuple[object, ...]) -> tuple[str | int, ...]:
-    return tuple(value if type(value) is int else str(value) for value in values)
 
 
 def _loader(workspace: Workspace, collection: Collection, name: str, space: Space) -> Callable[[], Encoder]:

@@ -1,0 +1,35 @@
+"""What the tests of captured changes share: what the next sync would do, and whether a generation is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from fakes import Execute, FakeStore
+
+from vector_assets.records import Generation
+from vector_assets.stores.difference import Difference
+
+Connect = Callable[[], psycopg.Connection]
+
+
+def listed(store: FakeStore, generation: Generation | None = None) -> Difference:
+    """What the next sync would do; its cursor stays where it was."""
+    generation = generation or store.all()[0]
+    try:
+        with store.sync(generation, reuse=None, run_id=None) as sync:
+            raise _Seen(sync.difference)
+    except _Seen as seen:
+        return seen.difference
+
+
+class _Seen(Exception):
+    def __init__(self, difference: Difference) -> None:
+        super().__init__()
+        self.difference = difference
+
+
+def texts(execute: Execute, store: FakeStore) -> bool:
+    """Tell whether the generation holds exactly the rows of the table, each with the vector of its text."""
+    counted = store._counted(store.all()[0])
+    return (counted.pending, counted.orphans, counted.stale) == (0, 0, 0)
