@@ -139,6 +139,27 @@ def animals(execute: Execute, name: str) -> Callable[[int], None]:
 
 
 @pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The address of a bucket of an S3 server of our own; where its packages are not installed the test skips."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'vector-assets[s3]'")
+    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[s3]' flask-cors")
+    import fsspec
+
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    with pytest.MonkeyPatch.context() as patch:
+        host, port = running.get_host_and_port()
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name, value in {"ACCESS_KEY_ID": "nobody", "SECRET_ACCESS_KEY": "nothing", "DEFAULT_REGION": "us-east-1"}.items():
+            patch.setenv(f"AWS_{name}", value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        try:
+            yield "s3://bucket"
+        finally:
+            running.stop()
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT as a model folder."""
     return make_tiny_bert(tmp_path_factory.mktemp("tiny_model") / "model")

@@ -23,10 +23,12 @@ from vector_assets.stores.exporting import export_live
 from vector_assets.stores.workspace import Workspace
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[str]:
     if request.param == "local":
         yield str(tmp_path / "out")
+    elif request.param == "s3":
+        yield f"{request.getfixturevalue('object_store')}/exports/{name}"
     else:
         yield f"memory://exports/{name}"
         fsspec.filesystem("memory").rm("/exports", recursive=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,11 @@ class Folder:
     def failures(self) -> dict[str, str]:
         prefix = fsspec.url_to_fs(self.root)[1] if "://" in self.root else self.root
         found = self.workspace.failures.list(self.name)
-        return {f.row_key.removeprefix("memory://").removeprefix(f"{prefix}/"): f.error for f in found}
+        keys = {f.row_key: re.sub(r"^(memory|s3)://", "", f.row_key).removeprefix(f"{prefix}/") for f in found}
+        return {keys[f.row_key]: f.error for f in found}
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def folder(
     request: pytest.FixtureRequest,
     workspace: Workspace,
@@ -90,7 +92,9 @@ def folder(
         return plain(file)
 
     monkeypatch.setattr(files_module, "open_bytes", counted)
-    root = str(tmp_path) if request.param == "local" else f"memory://{name}"
+    roots = {"local": lambda: str(tmp_path), "memory": lambda: f"memory://{name}"}
+    roots["s3"] = lambda: f"{request.getfixturevalue('object_store')}/{name}"
+    root = roots[request.param]()
     return Folder(workspace, declare, execute, name, root, opened)
 
 
