@@ -12,8 +12,7 @@ from psycopg import sql
 
 from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
 from vector_assets.embedding.text import row_chunks, row_text
-from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import open_encoder, store_untrained
+from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
 from vector_assets.errors import NotFound
 from vector_assets.records import Encoder, RawRow, SourceReader, Value
 from vector_assets.runtime.machine import machine
@@ -182,10 +181,9 @@ def _loader(workspace: Workspace, collection: Collection, name: str, space: Spac
     if stored:
         folder = workspace.checkpoints.get(stored.checkpoint).folder
     else:
-        settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix)
         folder = store_untrained(
             space.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings,
+            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(space),
         ).folder  # fmt: skip
     return lambda: open_encoder(folder)
 
