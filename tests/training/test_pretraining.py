@@ -250,7 +250,9 @@ def test_texts_of_held_out_rows_and_groups_are_never_read() -> None:
     found = with_unlabelled(drawn, [*ROWS, twin, PairRow("[98]", "", " ", "g0")], declared)
     unlabelled = found.split("unlabelled")
     assert {pair.group for pair in unlabelled} == {"g0", "g1", "g2"} and not any(pair.query for pair in unlabelled)
-    assert len(unlabelled) == 18 == found.report["unlabelled"] and found.report["near_duplicate_unlabelled"] == 0
+    assert (
+        len(unlabelled) == 18 == found.report["unlabelled"] and found.report["near_duplicate_unlabelled"] == 1
+    )  # the twin
     assert found.digest == pairs_digest(found.pairs) != drawn.digest
     read = pretraining_texts(found, declared)
     assert set(read) == {row.document for row in ROWS if row.group not in ("g3", "g4")}
@@ -261,7 +263,7 @@ def test_texts_of_held_out_rows_and_groups_are_never_read() -> None:
 
 def test_beside_pairs_of_a_file_likeness_decides() -> None:
     declared = Training(pairs="p.jsonl", pretrain=Pretraining(objective="denoising"))
-    file = [PairRow("", row.query or "who", row.document, row.group) for row in ROWS]
+    file = [PairRow("", row.query or f"who has {row.key}", row.document, row.group) for row in ROWS]
     drawn = pairs_from_rows(file, declared)
     found = with_unlabelled(drawn, [*ROWS, PairRow("[99]", "", "z1 z2 z3 z4", "")], declared)
     assert [pair.document for pair in found.split("unlabelled")] == ["z1 z2 z3 z4"]

@@ -105,7 +105,7 @@ def _candidates(corpus: Corpus, queries: Vectors, documents: Vectors, wanted: Ne
 def _unlike(found: NDArray[np.int64], answers: frozenset[int], grams: csr_matrix, alike: float) -> NDArray[np.int64]:
     if not len(found):
         return found
-    closest = (grams[found] @ grams[sorted(answers)].T).max(axis=1).toarray().ravel()
+    closest: NDArray[np.float32] = (grams[found] @ grams[sorted(answers)].T).max(axis=1).toarray().ravel()
     return found[closest < alike - 1e-6]
 
 
