@@ -29,6 +29,24 @@ def test_training_sets_of_earlier_declarations_stay_theirs() -> None:
     assert declaration_of(found, "other") == "277b08b27a4eb4660aa5113dfb79ec18adf177ad7ee32a5f8b741068ce9a81c2"
 
 
+def test_what_is_mined_or_read_first_decides_and_how_it_is_learned_does_not() -> None:
+    def drawn(**train: object) -> str:
+        return declaration_of(
+            _collection(objective="contrastive", labels=None, pairs={"query": "ask"}, **train), "kinds"
+        )
+
+    plain, mined = drawn(), drawn(negatives={"mined": 2})
+    first = drawn(pretrain={"objective": "denoising"})
+    assert len({plain, mined, drawn(negatives={"mined": 3}), first}) == 4
+    assert drawn(pretrain={"objective": "dropout_pairs", "epochs": 4}) == first
+    assert drawn(pretrain={"objective": "denoising", "texts": 9}) != first
+    assert drawn(matryoshka=[8]) == plain
+    alone = [
+        declaration_of(_collection(objective=name, labels=None), "kinds") for name in ("denoising", "dropout_pairs")
+    ]
+    assert alone[0] == alone[1] and alone[0] not in (plain, mined, first)
+
+
 def test_labels_decide_what_is_drawn_and_how_they_are_learned_does_not() -> None:
     first = declaration_of(_collection(), "kinds")
     assert declaration_of(_collection(objective="arcface", trainable="lora", max_gap=0.5), "kinds") == first

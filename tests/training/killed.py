@@ -2,6 +2,8 @@
 
     python killed.py FOLDER KILLS SEED OBJECTIVE TRAINABLE [OBJECTIVE TRAINABLE]…
 
+An objective may be written after another that comes first, as in denoising:contrastive.
+
 One process that has imported everything forks each of them: what is killed is real, what is waited for is not.
 """
 
@@ -47,11 +49,13 @@ def training_set(labelled: bool) -> TrainingSet:
 
 def run(folder: Path, base: Path, objective: str, trainable: str, *, resumes: bool) -> None:
     """Train once to the end, writing what came of it."""
+    first, _, objective = objective.rpartition(":")
     labelled = objective != "contrastive"
     training = Training.model_validate(
         {
             "objective": objective, "labels" if labelled else "pairs": "given", "trainable": trainable,
             "learning_rate": 3e-3, "batch_size": 16, "evaluations_per_epoch": 2, "patience": 4, "max_epochs": 3,
+            **({"pretrain": {"objective": first, "batch_size": 16, "epochs": 3}} if first else {}),
         }
     )  # fmt: skip
     chance = random.Random()  # so that most kills fall between two writes

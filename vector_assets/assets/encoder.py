@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed
+from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed, table
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -51,7 +51,10 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
         metadata: Metadata = {}
         if settled.comparison:
-            metadata |= numbers({"test_mrr@10": settled.comparison.new, "base_test_mrr@10": settled.comparison.old})
+            metric = settled.comparison.metric
+            metadata |= numbers(
+                {f"test_{metric}": settled.comparison.new, f"base_test_{metric}": settled.comparison.old}
+            )
             metadata["tuned_against_base"] = comparison_table(settled.comparison, old="base", new="tuned")
         if settled.registered.run_id:
             metadata["mlflow_run"] = dg.MetadataValue.url(
@@ -60,6 +63,10 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         metadata |= {name: picture(path) for name, path in settled.pictures.items()}
         if settled.accuracy:
             metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
+        if settled.prefixes:
+            metadata["matryoshka"] = table([dict(row) for row in settled.prefixes])
+        if settled.taught:
+            metadata |= numbers(settled.taught)
         if "gap" in settled.result:
             metadata |= numbers({"train_gap": float(str(settled.result["gap"]))})
         if settled.warning:

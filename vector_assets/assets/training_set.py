@@ -7,7 +7,7 @@ import dagster as dg
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
-from vector_assets.spec import Collection
+from vector_assets.spec import UNLABELLED, Collection
 from vector_assets.stores.training_sets import draw_training_set
 
 CODE_VERSION = "1"
@@ -24,6 +24,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
     """Return the asset of one trained space."""
     declared = collection.spaces[space].train
     labelled = declared is not None and declared.labels is not None
+    alone = declared is not None and declared.objective in UNLABELLED
 
     @dg.asset(
         key=key("training_set", collection, space),
@@ -33,8 +34,8 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         owners=owners(collection),
         code_version=CODE_VERSION,
         description=(
-            f"{'Labelled texts' if labelled else 'Pairs'} that the encoder of {space} learns from, "
-            "with whole groups held out for validation and test. "
+            f"{'Labelled texts' if labelled else 'Texts' if alone else 'Pairs'} that the encoder of {space} "
+            "learns from, with whole groups held out for validation and test. "
             "Kept until it is refreshed: by the retraining schedule, or by a launch with refresh: true."
         ),
     )

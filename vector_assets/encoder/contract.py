@@ -42,7 +42,7 @@ class Contract(BaseModel):
     document_prefix: str = ""
     pooling: str = Field(description="How token vectors become one: mean, cls, max; several joined by +.")
     normalized: bool = Field(default=True, description="Vectors have length 1.")
-    dims: int = Field(ge=1)
+    dims: int = Field(ge=1, description="Width as served: the first of the model's dims, scaled to length 1 again.")
     layer: int = Field(default=-1, description="The layer whose token vectors are pooled; -1 is the last.")
     max_tokens: int = Field(ge=3, description="Longer texts are cut here, special tokens included.")
     lowercase: bool = Field(description="Texts are lower-cased before they are split into tokens.")
@@ -56,6 +56,7 @@ class ContractSettings:
     max_tokens: int | None = None
     query_prefix: str | None = None
     document_prefix: str | None = None
+    dims: int | None = None
 
 
 def read_contract(folder: Path) -> Contract:
@@ -96,15 +97,24 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
             f"{folder}: max_tokens {asked.max_tokens} is more than the encoder's own limit of {own_limit}"
         )
     pooling, dims = _pooling(folder, config)
+    # sentence-transformers stores no such cut, so that of a stored checkpoint stands in its contract alone.
+    served = asked.dims or read_json(folder / CONTRACT_FILE, optional=True).get("dims") or dims
+    if served > dims:
+        raise EncoderError(f"{folder}: dims {served} is more than the {dims} that the encoder gives; expected fewer")
     return Contract(
         query_prefix=_first(asked.query_prefix, prompts.get("query"), ""),
         document_prefix=_first(asked.document_prefix, prompts.get("document"), prompts.get("passage"), ""),
         pooling=pooling,
-        dims=dims,
+        dims=served,
         max_tokens=asked.max_tokens or own_limit,
         lowercase=bool(tokenizer.get("do_lower_case") or wrapper.get("do_lower_case")),
         tokenizer=tokenizer_digest(folder),
     )
+
+
+def own_width(folder: Path) -> int:
+    """Return how many dims the model itself gives, of which the contract may keep the first."""
+    return _pooling(folder, read_json(folder / "config.json"))[1]
 
 
 def tokenizer_digest(folder: Path) -> str:

@@ -13,11 +13,17 @@ from vector_assets.encoder.provider.encoder import ProviderEncoder
 from vector_assets.encoder.resolve import ModelLookup, resolve_encoder
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint
+from vector_assets.spec import Space
 
 
 def open_encoder(folder: Path) -> CheckedEncoder:
     """Load the encoder of a checkpoint folder. Raises EncoderError when it cannot be loaded or trusted."""
     return ProviderEncoder(folder) if is_provider(folder) else TextEncoder(folder)
+
+
+def settings_of(space: Space) -> ContractSettings:
+    """Return what a space declares differently from its encoder's own contract."""
+    return ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix, space.dims)
 
 
 def store_untrained(

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-SplitName = Literal["train", "validation", "test"]
+#: Unlabelled texts belong to no pair: they are learned from before the pairs are.
+SplitName = Literal["train", "validation", "test", "unlabelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A query and the document that answers it. ``key`` is the JSON row key of the answer, "" when it is no row.
 
-    A labelled text is one as well: its query is empty, and ``label`` says what it is.
+    A labelled text is one as well: its query is empty, and ``label`` says what it is. ``negatives`` are documents that
+    look like answers and are none.
     """
 
     query: str
@@ -23,6 +25,7 @@ class Pair:
     split: SplitName
     key: str = ""
     label: str = ""
+    negatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

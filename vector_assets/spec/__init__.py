@@ -7,13 +7,15 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
+from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
-from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split, Training
+from vector_assets.spec.training import LABELLED, UNLABELLED, FieldPairs, LabelsFile, Split, Training
 
 __all__ = [
     "LABELLED",
     "POSTGRES_TYPES",
+    "UNLABELLED",
     "Automation",
     "Chunking",
     "Collection",
@@ -25,7 +27,9 @@ __all__ = [
     "FileSource",
     "Index",
     "LabelsFile",
+    "Negatives",
     "PostgresSource",
+    "Pretraining",
     "PythonCodeSource",
     "QueueSource",
     "Source",

@@ -62,6 +62,12 @@ class TextSpace(Spec):
         description="minilm, hf:owner/name@revision, ./folder, models:/NAME@alias or provider:MODEL.",
     )
     max_tokens: int | None = Field(default=None, ge=8, description="Shorter than the encoder's own limit, for speed.")
+    dims: int | None = Field(
+        default=None,
+        ge=2,
+        description="Vectors are cut to their first dims and scaled to length 1 again, when rows and when questions "
+        "are encoded. Best with an encoder that was trained for it (train.matryoshka); all dims when left out.",
+    )
     query_prefix: str | None = Field(
         default=None, description="Put before a question; the encoder's own when left out."
     )
@@ -78,6 +84,8 @@ class TextSpace(Spec):
                 raise ValueError(f"train: {self.encoder} is computed by a provider and cannot be trained; leave it out")
             if self.max_tokens is not None:
                 raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
+            if self.dims is not None:
+                raise ValueError(f"dims: {self.encoder} is as wide as its provider makes it; leave it out")
         return self
 
 

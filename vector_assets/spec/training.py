@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
+from vector_assets.spec.learning import Negatives, Pretraining
 
 _TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
 
-#: Objectives that learn from texts with a label; the others learn from pairs.
+#: Objectives that learn from texts with a label, and from texts alone; the others learn from pairs.
 LABELLED = ("triplet", "classification", "arcface")
+UNLABELLED = ("dropout_pairs", "denoising", "distillation")
 
 
 def _is_trainable(value: str) -> str:
@@ -54,11 +56,16 @@ class Split(Spec):
 class Training(Spec):
     """Fine-tuning until validation stops improving; the best weights are kept, not the last."""
 
-    objective: Literal["contrastive", "triplet", "classification", "arcface"] = Field(
+    objective: Literal[
+        "contrastive", "triplet", "classification", "arcface", "dropout_pairs", "denoising", "distillation"
+    ] = Field(
         default="contrastive",
-        description="contrastive learns from pairs, with the other answers of a batch as wrong ones (InfoNCE). The "
-        "others learn from labels: triplet (semi-hard, margin 0.2), classification (softmax, starting from a logistic "
-        "regression on the untrained vectors), arcface (margin 0.5, scale 64).",
+        description="contrastive learns from pairs, with the other answers of a batch as wrong ones (InfoNCE). From "
+        "labels learn triplet (semi-hard, margin 0.2), classification (softmax; its head starts as a logistic "
+        "regression on the untrained vectors, so step 0 is the linear probe and what follows is "
+        "linear-probe-then-fine-tune), arcface (margin 0.5, scale 64). From the rows' texts alone learn dropout_pairs "
+        "and denoising (see pretrain; held-out texts are then asked for by some of their own words) and distillation "
+        "(the teacher's vectors; held-out texts are asked for the teacher's ten nearest).",
     )
     pairs: FieldPairs | str | None = Field(
         default=None,
@@ -69,11 +76,36 @@ class Training(Spec):
         description="For the other objectives: the field that says what a row is, or a file. Rows without a label are "
         "left out, and so are texts that have two.",
     )
+    negatives: Negatives | None = Field(
+        default=None, description="For contrastive: wrong answers that are hard to tell from right ones."
+    )
+    matryoshka: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="Shorter widths, such as [256, 128, 64], whose first dims shall serve alone: the loss is the sum "
+        "over the whole vector and these (Kusupati et al. 2022), and test is scored at each. For contrastive, triplet, "
+        "dropout_pairs.",
+    )
+    pretrain: Pretraining | None = Field(
+        default=None, description="Self-supervised learning first; then the objective. For those with pairs or labels."
+    )
+    teacher: str | None = Field(
+        default=None,
+        min_length=1,
+        description="For distillation: the encoder to imitate, named as in encoder:, or collection:NAME/SPACE for the "
+        "checkpoint that another space uses.",
+    )
+    layers: int | None = Field(
+        default=None,
+        ge=1,
+        description="For distillation: the student is the space's encoder cut to this many layers, evenly chosen; all "
+        "of them when left out. trainable then counts what is left, and is best all.",
+    )
     split: Split = Split()
     trainable: Annotated[str, AfterValidator(_is_trainable)] = Field(
         default="last_2",
         description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), or "
-        "head: the classification alone, on vectors that stay as they are.",
+        "head: the classification alone, on vectors that stay as they are (the linear probe, learned on).",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
@@ -98,6 +130,13 @@ class Training(Spec):
 
     @model_validator(mode="after")
     def _learns_from_what_it_can(self) -> Training:
+        if self.objective in UNLABELLED:
+            for key in ("pairs", "labels"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: {self.objective} learns from the rows' texts alone; leave {key} out")
+            if self.trainable == "head":
+                raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all or last_<k>")
+            return self
         needed, other = ("labels", "pairs") if self.objective in LABELLED else ("pairs", "labels")
         if getattr(self, other) is not None:
             raise ValueError(f"{other}: {self.objective} learns from {needed}; leave {other} out")
@@ -111,6 +150,34 @@ class Training(Spec):
             raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all, last_<k> or lora")
         if self.objective == "triplet" and self.batch_size < 4:
             raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
+        return self
+
+    @model_validator(mode="after")
+    def _extras_fit(self) -> Training:
+        if self.negatives and self.objective != "contrastive":
+            raise ValueError(f"negatives: {self.objective} has no use for them; expected contrastive, or leave it out")
+        if self.matryoshka:
+            if self.objective not in ("contrastive", "triplet", "dropout_pairs"):
+                raise ValueError(
+                    f"matryoshka: {self.objective} learns no vectors that stand alone at each width; expected "
+                    "contrastive, triplet or dropout_pairs"
+                )
+            if len(set(self.matryoshka)) < len(self.matryoshka):
+                raise ValueError(f"matryoshka: found {self.matryoshka}; expected each width once")
+        if self.pretrain and self.objective in UNLABELLED:
+            raise ValueError(f"pretrain: {self.objective} learns from texts alone already; leave pretrain out")
+        if self.pretrain and self.trainable == "head":
+            raise ValueError("pretrain: the encoder does not learn with trainable: head; expected all or last_<k>")
+        if self.trainable == "lora" and "denoising" in (self.objective, self.pretrain and self.pretrain.objective):
+            raise ValueError("trainable: denoising ties the decoder to whole layers; expected all or last_<k>")
+        if (self.objective == "distillation") != (self.teacher is not None):
+            raise ValueError(
+                "teacher: is missing; distillation needs the encoder to imitate, such as minilm"
+                if self.teacher is None
+                else f"teacher: {self.objective} has none; expected objective: distillation, or leave teacher out"
+            )
+        if self.layers and self.objective != "distillation":
+            raise ValueError(f"layers: {self.objective} keeps the encoder's own; expected objective: distillation")
         return self
 
     @model_validator(mode="after")

@@ -136,13 +136,13 @@ class CheckpointStore:
                     cursor.copy(
                         self.database.compose(
                             "copy {ops}.training_pairs (training_set, item, query, document, "
-                            "pair_group, split, row_key, label) from stdin"
+                            "pair_group, split, row_key, label, negatives) from stdin"
                         )
                     ) as copy,
                 ):
                     for number, pair in enumerate(training_set.pairs):
                         row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
-                        copy.write_row((training_set.digest, number, *row))
+                        copy.write_row((training_set.digest, number, *row, list(pair.negatives)))
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.training_draws (collection, space, declaration, training_set) "
@@ -229,9 +229,12 @@ class CheckpointStore:
     def _pairs(self, connection: Connection, digest: str) -> tuple[Pair, ...]:
         rows = connection.execute(
             self.database.compose(
-                "select query, document, pair_group, split, row_key, label from {ops}.training_pairs "
+                "select query, document, pair_group, split, row_key, label, negatives from {ops}.training_pairs "
                 "where training_set = %s order by item"
             ),
             (digest,),
         ).fetchall()
-        return tuple(Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x)) for q, d, g, s, k, x in rows)
+        return tuple(
+            Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x), tuple(cast(list[str], n)))
+            for q, d, g, s, k, x, n in rows
+        )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
 from vector_assets.embedding.text import row_chunks, row_text
-from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import open_encoder, store_untrained
+from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
 from vector_assets.records import Encoder, Value
 from vector_assets.runtime.machine import machine
 from vector_assets.spec import Collection, Space
@@ -102,10 +101,9 @@ def _loader(workspace: Workspace, collection: Collection, name: str, space: Spac
     if stored:
         folder = workspace.checkpoints.get(stored.checkpoint).folder
     else:
-        settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix)
         folder = store_untrained(
             space.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings,
+            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(space),
         ).folder  # fmt: skip
     return lambda: open_encoder(folder)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import store_untrained
+from vector_assets.encoder.open import settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
-from vector_assets.errors import NotFound
+from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
@@ -21,6 +21,9 @@ from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.loop import Progress
 from vector_assets.training.run import Trained, resume_of, store_base, train, training_key
+
+#: How a metric of the first dims is called, before their number.
+_AT = "mrr@10_dims_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,24 @@ class Settled:
         found = self.result.get("accuracy")
         return Comparison(**cast(dict[str, Any], found)) if found else None
 
+    @property
+    def prefixes(self) -> list[dict[str, float]]:
+        """Of Matryoshka training, mrr@10 on test at each width, the widest first."""
+        tuned, base = (cast(dict[str, float], self.result.get(name) or {}) for name in ("test", "base_test"))
+        widths = sorted((int(name.removeprefix(_AT)) for name in tuned if name.startswith(_AT)), reverse=True)
+        found = [{"dims": width, "base": base[f"{_AT}{width}"], "tuned": tuned[f"{_AT}{width}"]} for width in widths]
+        whole = int(str(self.checkpoint.contract["dims"]))
+        return [{"dims": whole, "base": base["mrr@10"], "tuned": tuned["mrr@10"]}, *found] if found else []
+
+    @property
+    def taught(self) -> dict[str, float]:
+        """Of a distillation, how near the student came to its teacher on test, and how much faster it is."""
+        ratio = self.result.get("speed_ratio")
+        if not ratio:
+            return {}
+        tuned = cast(dict[str, float], self.result["test"])
+        return {"teacher_cosine": tuned["teacher_cosine"], "speed_ratio": float(str(ratio))}
+
 
 def settle_encoder(
     workspace: Workspace,
@@ -52,7 +73,7 @@ def settle_encoder(
 ) -> Settled:
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
-    settings = ContractSettings(declared.max_tokens, declared.query_prefix, declared.document_prefix)
+    settings = settings_of(declared)
     if declared.train is None:
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
@@ -65,11 +86,14 @@ def settle_encoder(
     training_set = workspace.checkpoints.training_set(digest)
     stored = store_base(training_set, declared.train, base, workspace.checkpoint_folder, settings)
     workspace.checkpoints.save(stored)
-    key = training_key(digest, declared.train, stored.digest, settings)
+    teacher = _teacher(workspace, collection, space)
+    key = training_key(
+        digest, declared.train, stored.digest, settings, teacher=teacher.digest if teacher else None
+    )  # fmt: skip
     known = _known(workspace, key)
     trained_now = known is None
     if known is None:
-        _train(workspace, collection, space, training_set, base, settings, dict(tags), progress)
+        _train(workspace, collection, space, training_set, base, settings, dict(tags), progress, teacher)
         known = _known(workspace, key)
     assert known is not None
     checkpoint, result = known
@@ -116,6 +140,7 @@ def _train(
     settings: ContractSettings,
     tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
+    teacher: Checkpoint | None,
 ) -> None:
     training = training_of(collection, space)
     experiment = f"{collection.name}/{space}"
@@ -127,8 +152,8 @@ def _train(
         trained = train(
             training_set, training, base,
             destination=workspace.checkpoint_folder, log=run, base_log=base_run, settings=settings,
-            report_folder=_report_folder(workspace, training_set, training, base, settings), progress=progress,
-            resume_folder=unfinished,
+            report_folder=_report_folder(workspace, training_set, training, base, settings, teacher), progress=progress,
+            resume_folder=unfinished, teacher=teacher,
         )  # fmt: skip
         workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
         _register(workspace, collection, space, run, trained.checkpoint)
@@ -138,6 +163,26 @@ def _train(
         result=_result(trained),
     )  # fmt: skip
     resume_of(unfinished, trained.key).clear()
+
+
+def _teacher(workspace: Workspace, collection: Collection, space: str) -> Checkpoint | None:
+    """Return the stored encoder that a student imitates: of another space, or of any name that encoder: takes."""
+    name = training_of(collection, space).teacher
+    if name is None:
+        return None
+    if name.startswith("collection:"):
+        owner, _, other = name.removeprefix("collection:").partition("/")
+        if (owner, other) == (collection.name, space):
+            raise SpecError(f"train.teacher: {name} is the student itself; expected another space, or an encoder")
+        stored = workspace.checkpoints.encoder(owner, other)
+        if stored is None:
+            raise NotFound(
+                f"train.teacher: {name} has no checkpoint; expected collection:NAME/SPACE, materialized once"
+            )
+        return workspace.checkpoints.get(stored.checkpoint)
+    return store_untrained(
+        name, workspace.checkpoint_folder, folder=collection.folder, models=workspace.tracked_model
+    )  # fmt: skip
 
 
 def _environment() -> dict[str, str]:
@@ -186,13 +231,20 @@ def _result(trained: Trained) -> dict[str, object]:
         "improved": trained.improved,
         "report": [str(path) for path in trained.report],
         "head": str(trained.head) if trained.head else None,
+        "speed_ratio": trained.speed_ratio,
     }
 
 
 def _report_folder(
-    workspace: Workspace, training_set: TrainingSet, training: Training, base: Path, settings: ContractSettings
+    workspace: Workspace,
+    training_set: TrainingSet,
+    training: Training,
+    base: Path,
+    settings: ContractSettings,
+    teacher: Checkpoint | None,
 ) -> Path:
-    name = training_key(training_set.digest, training, str(base), settings)
+    digest = teacher.digest if teacher else None
+    name = training_key(training_set.digest, training, str(base), settings, teacher=digest)
     return Path(workspace.artifacts) / "reports" / name
 
 

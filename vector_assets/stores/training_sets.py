@@ -15,10 +15,12 @@ from vector_assets.errors import NotFound, SourceError
 from vector_assets.records import Key, TrainingSet, Value
 from vector_assets.source.keys import row_key
 from vector_assets.source.pairs_file import read_labels, read_pairs
-from vector_assets.spec import Collection, FieldPairs, LabelsFile, Training
+from vector_assets.spec import UNLABELLED, Collection, FieldPairs, LabelsFile, Training
+from vector_assets.stores.mining import with_mined
 from vector_assets.stores.relation import columns
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.pairs import PairRow, pairs_from_rows
+from vector_assets.training.unlabelled import asked_by_own_words, with_unlabelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
     if known and not refresh:
         return Drawn(workspace.checkpoints.training_set(known), drawn=False)
     training_set = pairs_from_rows(_rows(workspace, collection, space), training)
+    training_set = with_mined(workspace, collection, space, training_set)
+    if training.pretrain:
+        training_set = with_unlabelled(training_set, _text_rows(workspace, collection, space), training)
     workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
     return Drawn(training_set, drawn=True)
 
@@ -45,7 +50,12 @@ def declaration_of(collection: Collection, space: str) -> str:
     """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
     training = training_of(collection, space)
     deciding = {"pairs", "split", "max_pairs", "max_validation", "max_test", "seed"}
-    drawn = training.model_dump(mode="json", include=deciding | ({"labels"} if training.labels else set()))
+    deciding |= {name for name in ("labels", "negatives", "pretrain") if getattr(training, name)}
+    drawn = training.model_dump(mode="json", include=deciding)
+    if training.pretrain:
+        drawn["pretrain"] = training.pretrain.texts
+    if training.objective in UNLABELLED:
+        drawn["from"] = "texts"
     text = json.dumps([drawn, list(collection.spaces[space].fields)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -60,12 +70,22 @@ def training_of(collection: Collection, space: str) -> Training:
 
 def _rows(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
     training = training_of(collection, space)
+    if training.objective in UNLABELLED:
+        return asked_by_own_words(_text_rows(workspace, collection, space), seed=training.seed)
     if training.labels is not None:
         return _labelled_rows(workspace, collection, space)
     if isinstance(training.pairs, FieldPairs):
         return _field_pairs(workspace, collection, space)
     assert training.pairs is not None
     return _file_pairs(collection.resolve(training.pairs))
+
+
+def _text_rows(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:
+    """Stream the text of every row, with its group where rows have one of the split's kind."""
+    training = training_of(collection, space)
+    by = [training.split.by] if training.split.by and not isinstance(training.pairs, str) else []
+    for key, values in _read(workspace, collection, space, by):
+        yield PairRow(key, "", row_text(values[len(by) :]), str(values[0] or "") if by else "")
 
 
 def _labelled_rows(workspace: Workspace, collection: Collection, space: str) -> Iterator[PairRow]:

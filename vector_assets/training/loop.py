@@ -16,6 +16,7 @@ from vector_assets.training.network import Network
 from vector_assets.training.resume import Resume
 from vector_assets.training.scoring import Tokenize
 from vector_assets.training.session import Session
+from vector_assets.training.stages import Stage
 from vector_assets.training.watch import Evaluated
 
 WARM_UP_SHARE = 0.1
@@ -28,12 +29,14 @@ class Step:
     step: int
     loss: float
     learning_rate: float
+    stage: str = "train"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What happened. ``best_step`` 0 means that training never beat the base by ``metric``.
 
+    Step 0 is the base also where the encoder was pretrained: its steps come first, and the look after them follows it.
     ``gap`` is how much better the kept weights score on what they learned from than on validation; for retrieval, how
     much more so than the base did, since one split may be harder than the other.
     """
@@ -86,10 +89,10 @@ def learn(
     run.go(progress, resume)
     best, metric = run.watch.best, run.watch.metric
     session.network.restore(run.watch.weights)
-    if session.objective.head:
-        session.objective.head.restore(run.watch.head)
+    if session.head and run.watch.head:
+        session.head.restore(run.watch.head)
     gap = session.gap(best, metric) if best.step else run.base_gap
-    if metric == "mrr@10":
+    if metric != "accuracy":
         gap -= run.base_gap
     resumed_at = int(saved["step"]) if saved else None
     return History(tuple(run.steps), tuple(run.watch.seen), best.step, run.seconds, metric, gap, resumed_at)
@@ -101,13 +104,16 @@ class _Run:
     def __init__(self, session: Session, saved: Mapping[str, Any] | None) -> None:
         import torch
 
-        self.session, self.watch, self.optimizer = session, session.watch(), session.optimizer()
+        self.session, self.watch = session, session.watch()
+        self.number = int(saved["stage"]) if saved else 0
         self.generator = np.random.default_rng(session.training.seed)
         self.steps: list[Step] = []
-        self.epoch = self.done = self.most = 0
+        self.epoch = self.done = self.most = self.began = 0
         self.base_gap = self._before = 0.0
         self._start = time.perf_counter()
         torch.manual_seed(session.training.seed)
+        self.stage.start(anew=saved is None)
+        self.optimizer = self.stage.optimizer()
         if saved is None:
             self.watch.look(0, 0.0)
             self.base_gap = session.gap(self.watch.best, self.watch.metric)
@@ -115,24 +121,41 @@ class _Run:
             self._restore(saved)
 
     @property
+    def stage(self) -> Stage:
+        """What is learned now."""
+        return self.session.stages[self.number]
+
+    @property
     def seconds(self) -> float:
         """How long it has learned, before a kill as well."""
         return self._before + time.perf_counter() - self._start
 
     def go(self, progress: Callable[[Progress], None] | None, resume: Resume | None) -> None:
-        """Learn to the end."""
-        training = self.session.training
-        while self.epoch < training.max_epochs and not self.watch.is_over:
+        """Learn to the end, one stage after the other."""
+        while True:
+            self._go_stage(progress, resume)
+            if self.number + 1 == len(self.session.stages):
+                return
+            self.number += 1
+            self.began, self.epoch, self.done, self.most = len(self.steps), 0, 0, 0
+            self.stage.start(anew=True)
+            self.optimizer = self.stage.optimizer()
+            self.watch.follow(self.session.head)
+            self.watch.look(len(self.steps), 0.0)
+
+    def _go_stage(self, progress: Callable[[Progress], None] | None, resume: Resume | None) -> None:
+        stage = self.stage
+        while self.epoch < stage.epochs and not self._is_over:
             order = json.dumps(self.generator.bit_generator.state)  # what gives this epoch's batches once more
-            batches = self.session.batches(self.generator)
-            self.most = self.most or len(batches) * training.max_epochs
-            looks = _looks(len(batches), training.evaluations_per_epoch)
+            batches = stage.batches(self.generator)
+            self.most = self.most or len(batches) * stage.epochs
+            looks = _looks(len(batches), stage.looks)
             for number, batch in enumerate(batches, start=1):
                 if number <= self.done:
                     continue
-                rate = training.learning_rate * _share(len(self.steps), self.most)
-                loss = self.session.update(batch, self.optimizer, rate)
-                self.steps.append(Step(len(self.steps) + 1, loss, rate))
+                rate = stage.learning_rate * _share(len(self.steps) - self.began, self.most)
+                loss = stage.update(batch, self.optimizer, rate)
+                self.steps.append(Step(len(self.steps) + 1, loss, rate, stage.name))
                 self._tell(self.steps[-1])
                 if number in looks:
                     self.watch.look(len(self.steps), self.epoch + number / len(batches))
@@ -141,23 +164,29 @@ class _Run:
                     resume.save(self._state(order))
                 if progress:
                     progress(self._progress(loss))
-                if self.watch.is_over:
+                if self._is_over:
                     return
             self.epoch, self.done = self.epoch + 1, 0
+
+    @property
+    def _is_over(self) -> bool:
+        return self.stage.looks > 0 and self.watch.is_over
 
     def _progress(self, loss: float) -> Progress:
         metric = self.watch.metric
         steps = len(self.steps)
-        return Progress(steps, max(self.most, steps), loss, self.watch.best.metrics[metric], metric)
+        return Progress(steps, max(self.began + self.most, steps), loss, self.watch.best.metrics[metric], metric)
 
     def _tell(self, step: Step) -> None:
-        self.session.log.metrics({"train/loss": step.loss, "train/learning_rate": step.learning_rate}, step=step.step)
+        names = {f"{step.stage}/loss": step.loss, f"{step.stage}/learning_rate": step.learning_rate}
+        self.session.log.metrics(names, step=step.step)
 
     def _state(self, order: str) -> dict[str, Any]:
         import torch
 
-        head = self.session.objective.head
+        head = self.session.head
         return {
+            "stage": self.number, "began": self.began, "beside": self.stage.state(),
             "step": len(self.steps), "epoch": self.epoch, "done": self.done, "most": self.most, "order": order,
             "random": torch.get_rng_state(), "network": self.session.network.weights(),
             "head": head.state() if head else {}, "optimizer": self.optimizer.state_dict(),
@@ -171,8 +200,10 @@ class _Run:
         import torch
 
         self.session.network.restore(saved["network"])
-        if self.session.objective.head:
-            self.session.objective.head.restore(saved["head"])
+        if self.session.head:
+            self.session.head.restore(saved["head"])
+        self.stage.restore(saved["beside"])
+        self.began = int(saved["began"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.done, self.most = int(saved["epoch"]), int(saved["done"]), int(saved["most"])
         self.base_gap, self._before = float(saved["base_gap"]), float(saved["seconds"])

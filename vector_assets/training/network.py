@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vector_assets.encoder.contract import derive_contract, own_width
 from vector_assets.encoder.text.batching import token_batches
+from vector_assets.encoder.text.model import cut
 from vector_assets.encoder.text.packed import PackedEngine, Run, attend, is_packable, pool, runs_of
 from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
@@ -26,7 +29,7 @@ _INFERENCE_TOKENS = 4096
 
 
 class Network:
-    """A checkpoint of which some tensors can learn. Dropout is off everywhere: few pairs, few epochs.
+    """A checkpoint of which some tensors can learn. Dropout is off unless it is asked for: few pairs, few epochs.
 
     ``trainable`` is ``last_<k>``, ``all``, ``head`` (nothing here learns) or ``lora``: every matrix inside a layer gets
     an addition of rank ``lora_rank``, drawn by ``seed`` and zero at first, and all else stays as it is.
@@ -42,6 +45,7 @@ class Network:
         lora_rank: int = 8,
         seed: int = 0,
     ) -> None:
+        self.name = str(folder)
         self._model: Any = load_sentence_transformer(folder)
         self._transformer: Any = self._model[0].model
         self.fast = fast
@@ -62,6 +66,38 @@ class Network:
             head.requires_grad_(False)
         lower = trainable != "all" and is_packable(folder)
         self._lower = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes) if lower else None
+
+        self.width = own_width(folder)  # dims that the model gives; what is learned
+        self.dims = derive_contract(folder).dims  # the first of them, which are served
+
+    @property
+    def model(self) -> Any:  # noqa: ANN401 - a SentenceTransformer
+        """All modules."""
+        return self._model
+
+    @property
+    def transformer(self) -> Any:  # noqa: ANN401 - any transformers model
+        """The module that has the layers."""
+        return self._transformer
+
+    @property
+    def dropout(self) -> float:
+        """The highest dropout that the model was made with."""
+        import torch
+
+        return max((m.p for m in self._transformer.modules() if isinstance(m, torch.nn.Dropout)), default=0.0)
+
+    @contextmanager
+    def noisy(self) -> Iterator[None]:
+        """Switch dropout on for the length of the block."""
+        import torch
+
+        self._model.train()
+        try:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.fast):
+                yield
+        finally:
+            self._model.eval()
 
     @property
     def layers(self) -> tuple[int, int]:
@@ -107,10 +143,17 @@ class Network:
         if self._lower is not None:
             self._lower.forget()
 
-    def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return unit float32 vectors (texts, dims), with gradients where they are switched on."""
+    def embed(self, ids: Sequence[Sequence[int]], *, dropout: bool = False) -> torch.Tensor:
+        """Return unit float32 vectors (texts, width), with gradients where they are switched on.
+
+        ``dropout`` switches it on in all layers, the frozen ones as well, which are then computed anew.
+        """
         import torch
 
+        if dropout:
+            with self.noisy():
+                found = self._model(padded(self._model.tokenizer, ids))["sentence_embedding"].float()
+            return torch.nn.functional.normalize(found, dim=1)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.fast):
             if self._lower is None:
                 found = self._model(padded(self._model.tokenizer, ids))["sentence_embedding"].float()
@@ -119,13 +162,13 @@ class Network:
         return torch.nn.functional.normalize(found, dim=1)
 
     def encode(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        """Return the vectors of many texts, without gradients."""
+        """Return the vectors of many texts as they are served, without gradients."""
         import torch
 
         vectors: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         with torch.no_grad():
             for batch in token_batches([len(one) for one in ids], _INFERENCE_TOKENS):
-                vectors.append((batch, self.embed([ids[place] for place in batch]).numpy()))
+                vectors.append((batch, cut(self.embed([ids[place] for place in batch]).numpy(), self.dims)))
         result = np.empty((len(ids), vectors[0][1].shape[1]), np.float32)
         for batch, values in vectors:
             result[batch] = values

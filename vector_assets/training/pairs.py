@@ -73,10 +73,15 @@ def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:
-    """Return sha256 over the canonical JSON of the pairs, in their order, with their labels where they have one."""
+    """Return sha256 over the canonical JSON of the pairs, in their order.
+
+    Labels and negatives are part of it where a pair has them, so that sets without keep the digest they had.
+    """
     total = hashlib.sha256()
     for pair in pairs:
-        line = [pair.split, pair.group, pair.key, pair.query, pair.document, *([pair.label] if pair.label else [])]
+        line: list[object] = [pair.split, pair.group, pair.key, pair.query, pair.document]
+        line += [pair.label] if pair.label else []
+        line += [{"negatives": list(pair.negatives)}] if pair.negatives else []
         total.update(
             json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 #: Changed by hand when the content changes its meaning; a file of another form is not read.
-FORM = 1
+FORM = 2
 
 
 class Resume:

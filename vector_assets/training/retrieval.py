@@ -36,10 +36,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What a model reached on a pool: mean metrics, and the reciprocal rank of each query."""
+    """What a model reached on a pool: mean metrics, and for each query its reciprocal rank and recall."""
 
     metrics: dict[str, float]
     reciprocal_ranks: Scores
+    recalls: Scores  # recall@10
 
 
 def pool_of(pairs: Sequence[Pair]) -> Pool:
@@ -72,7 +73,8 @@ def rank(pool: Pool, queries: Vectors, documents: Vectors) -> Rankings:
 def judge(pool: Pool, queries: Vectors, documents: Vectors) -> Retrieval:
     """Search the pool and score what was found."""
     rankings = rank(pool, queries, documents)
-    return Retrieval(evaluate(rankings, pool.queries), score(rankings, pool.queries, "mrr@10"))
+    ranks, recalls = (score(rankings, pool.queries, metric) for metric in ("mrr@10", "recall@10"))
+    return Retrieval(evaluate(rankings, pool.queries), ranks, recalls)
 
 
 def _pool_of_labels(texts: Sequence[Pair]) -> Pool:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -19,21 +20,27 @@ from vector_assets.records import Checkpoint, Comparison, Pair, RunLog, Training
 from vector_assets.spec import Training
 from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.network import Network
+from vector_assets.training.pairs import SPLITS
 from vector_assets.training.precision import gains_by_bfloat16
 from vector_assets.training.report import write_head, write_report
 from vector_assets.training.resume import Resume
-from vector_assets.training.retrieval import pool_of
+from vector_assets.training.retrieval import Pool
 from vector_assets.training.scoring import Scored, Tokenize
 from vector_assets.training.session import Session
+from vector_assets.training.student import cut_layers
+from vector_assets.training.teacher import Teacher, speed_ratio
+from vector_assets.training.unlabelled import pretraining_texts
 
 #: Raised by hand when the same training set and settings would give other weights.
 CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
-_NOT_IN_KEY = {"pairs", "labels", "split", "max_pairs", "max_validation", "max_test", "max_gap"}
+_NOT_IN_KEY = {
+    "pairs", "labels", "negatives", "split", "max_pairs", "max_validation", "max_test", "max_gap", "teacher",
+}  # fmt: skip
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank"}
+_LATER = {"lora_rank", "matryoshka", "pretrain", "layers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class Trained:
     report: tuple[Path, ...]
     classified: Comparison | None = None  # accuracy of the head, against that of the probe on the base's vectors
     head: Path | None = None
+    speed_ratio: float | None = None  # texts a second of a student, over those of its teacher
 
     @property
     def improved(self) -> bool:
@@ -60,16 +68,30 @@ class Trained:
         return self.checkpoint.digest != self.base.digest
 
 
-def training_key(training_set: str, training: Training, base: str, settings: ContractSettings | None = None) -> str:
-    """Return what names a run by its ingredients: digests of training set and base, settings, version of this code."""
+def training_key(
+    training_set: str,
+    training: Training,
+    base: str,
+    settings: ContractSettings | None = None,
+    *,
+    teacher: str | None = None,
+) -> str:
+    """Return what names a run by its ingredients: digests of training set and base, settings, version of this code.
+
+    ``teacher`` is the digest of the checkpoint to imitate.
+    """
     defaults = {name: Training.model_fields[name].default for name in _LATER}
     as_ever = {name for name, default in defaults.items() if getattr(training, name) == default}
+    contract = asdict(settings or ContractSettings())
+    if contract["dims"] is None:
+        del contract["dims"]  # it came later
     ingredients = {
         "training_set": training_set,
         "training": training.model_dump(mode="json", exclude=_NOT_IN_KEY | as_ever),
         "base": base,
-        "settings": asdict(settings or ContractSettings()),
+        "settings": contract,
         "code": CODE_VERSION,
+        **({"teacher": teacher} if teacher else {}),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
@@ -81,8 +103,15 @@ def store_base(
     destination: Path,
     settings: ContractSettings | None = None,
 ) -> Checkpoint:
-    """Store the untrained arm like any checkpoint; its digest is an ingredient of the training key."""
+    """Store the untrained arm like any checkpoint; its digest is an ingredient of the training key.
+
+    A student with fewer layers is cut out of ``base``: untrained, it is the arm that the trained one is compared with.
+    """
     documents, queries = canary_texts(training_set, seed=training.seed)
+    if training.layers:
+        with TemporaryDirectory() as folder:
+            student = cut_layers(base, training.layers, Path(folder) / base.name)
+            return make_checkpoint(student, destination, settings=settings, documents=documents, queries=queries)
     return make_checkpoint(base, destination, settings=settings, documents=documents, queries=queries)
 
 
@@ -98,15 +127,19 @@ def train(
     report_folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume_folder: Path | None = None,
+    teacher: Checkpoint | None = None,
 ) -> Trained:
     """Fine-tune ``base`` (a model folder or a stored checkpoint) and store both arms below ``destination``.
 
     Validation chooses the weights, the base's among them. Test is scored once per checkpoint and chooses nothing.
     With a ``resume_folder`` a run that was killed goes on where it was; the caller clears it (``resume_of``) once it
-    has recorded what came of it.
+    has recorded what came of it. A distillation needs the stored ``teacher``, whose vectors are computed once and kept
+    below ``destination``.
     """
     stored = store_base(training_set, training, base, destination, settings)
-    key = training_key(training_set.digest, training, stored.digest, settings)
+    key = training_key(
+        training_set.digest, training, stored.digest, settings, teacher=teacher.digest if teacher else None
+    )
     tokenize = _tokenizer(stored.folder)
     to_learn, check = training_set.split("train"), training_set.split("validation")
     network = Network(
@@ -118,21 +151,28 @@ def train(
     network.fast = bool(saved["fast"]) if saved else gains_by_bfloat16(network, batch)
     _log_start(log, base_log, key, training_set, training, stored, network)
 
-    test_pool = pool_of(training_set.split("test"))
-    session = Session(network, to_learn, check, training, tokenize=tokenize, log=log)
+    taught = _teacher(teacher, training_set, network, destination / ".teachers") if teacher else None
+    texts = pretraining_texts(training_set, training) if training.pretrain else ()
+    session = Session(network, to_learn, check, training, tokenize=tokenize, log=log, texts=texts, teacher=taught)
+    test_pool = session.pool(training_set.split("test"))
     session.prepare(test_pool)
-    log.params({f"objective_{name}": value for name, value in session.objective.settings().items()})
-    base_test = session.score(test_pool)
+    log.params({f"objective_{name}": value for name, value in session.settings.items()})
+    base_test = _scored(session, test_pool, taught, tokenize)
     history = learn(session, progress, resume)
-    tuned_test = base_test if history.best_step == 0 else session.score(test_pool)
+    tuned_test = base_test if history.best_step == 0 else _scored(session, test_pool, taught, tokenize)
     checkpoint = stored
     learned = network.learned() if history.best_step else {}
     if learned:
         documents, queries = canary_texts(training_set, seed=training.seed)
         checkpoint = make_checkpoint(stored.folder, destination, documents=documents, queries=queries, weights=learned)
-    comparison = paired_bootstrap(
-        base_test.reciprocal_ranks, tuned_test.reciprocal_ranks, metric="mrr@10", seed=training.seed
-    )
+    if taught:
+        comparison = paired_bootstrap(
+            base_test.recalls, tuned_test.recalls, metric="recall@10", seed=training.seed
+        )  # fmt: skip
+    else:
+        comparison = paired_bootstrap(
+            base_test.reciprocal_ranks, tuned_test.reciprocal_ranks, metric="mrr@10", seed=training.seed
+        )
     classified = None
     if base_test.classified and tuned_test.classified:
         classified = paired_bootstrap(
@@ -142,7 +182,10 @@ def train(
     _log_end(log, base_log, history, (base_validation, base_test), (validation, tuned_test), checkpoint)
     folder = report_folder or destination / "reports" / key
     report = write_report(folder, history, comparison, training_set.report, classified, tuned_test.classified)
-    head = write_head(folder, session.objective.head, session.labels) if session.objective.head else None
+    head = write_head(folder, session.head, session.labels) if session.head else None
+    faster = speed_ratio(teacher.folder, checkpoint.folder, test_pool.documents) if teacher else None
+    if faster is not None:
+        log.metrics({"speed_ratio": faster}, step=history.best_step)
     for path in (*report, *([head] if head else [])):
         log.artifact(path, folder="report")
     return Trained(
@@ -159,6 +202,7 @@ def train(
         report=report,
         classified=classified,
         head=head,
+        speed_ratio=faster,
     )
 
 
@@ -173,6 +217,22 @@ def canary_texts(training_set: TrainingSet, *, seed: int) -> tuple[list[str], li
     drawn = np.random.default_rng(seed).permutation(len(pairs))[:PER_ROLE]
     queries = [pairs[place].query for place in drawn if pairs[place].query]
     return [pairs[place].document for place in drawn], queries
+
+
+def _teacher(teacher: Checkpoint, training_set: TrainingSet, network: Network, cache: Path) -> Teacher:
+    train, *others = (training_set.split(name) for name in SPLITS)
+    learned = dict.fromkeys(pair.document for pair in train)
+    texts = dict.fromkeys([*learned, *(pair.document for split in others for pair in split)])
+    return Teacher(teacher.folder, list(texts), network.dims, cache, learned=len(learned))
+
+
+def _scored(session: Session, pool: Pool, teacher: Teacher | None, tokenize: Tokenize) -> Scored:
+    """Score on test; a student also by how near it is to its teacher."""
+    found = session.score(pool)
+    if teacher:
+        vectors = session.network.encode(tokenize(pool.documents, False))
+        found.metrics["teacher_cosine"] = float(teacher.cosines(pool.documents, vectors).mean())
+    return found
 
 
 def _tokenizer(folder: Path) -> Tokenize:
@@ -203,7 +263,7 @@ def _log_start(
     chosen = training.model_dump(mode="json", exclude={"pairs", "labels", "split"})
     log.params({
         **shared,
-        **{name: "" if value is None else value for name, value in chosen.items()},
+        **{name: _shown(value) for name, value in chosen.items()},
         **{f"pairs_{name}": count for name, count in training_set.report.items()},
         "frozen_layers": frozen,
         "layers": layers,
@@ -241,6 +301,12 @@ def _with_metrics(checkpoint: Checkpoint, test: Scored) -> Checkpoint:
         dict(test.metrics),
         checkpoint.run_id,
     )
+
+
+def _shown(value: str | float | list[object] | dict[str, object] | None) -> str | int | float | bool:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return "" if value is None else value
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vector_assets.encoder.text.model import cut
 from vector_assets.metrics import Scores
 from vector_assets.training.network import Network
 from vector_assets.training.objectives import Head
@@ -39,27 +40,40 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model reached on a pool: mean metrics, the reciprocal rank of each query, what its head said."""
+    """What a model reached on a pool: mean metrics, reciprocal rank and recall of each query, what its head said."""
 
     metrics: dict[str, float]
     reciprocal_ranks: Scores
+    recalls: Scores
     classified: Classified | None = None
 
 
 def score_pool(
-    network: Network, pool: Pool, tokenize: Tokenize, head: Head | None = None, labels: Sequence[str] = ()
+    network: Network,
+    pool: Pool,
+    tokenize: Tokenize,
+    head: Head | None = None,
+    labels: Sequence[str] = (),
+    widths: Sequence[int] = (),
 ) -> Scored:
-    """Score a model on held-out examples, and its head when it has one for these ``labels``."""
+    """Score a model on held-out examples, and its head when it has one for these ``labels``.
+
+    For each of the ``widths`` that is less than what is served, ``mrr@10_dims_<width>`` is that of the first dims.
+    """
     documents = network.encode(tokenize(pool.documents, False))
     if pool.own:
         queries = documents[list(pool.own)]
     else:
         queries = network.encode(tokenize([query.text for query in pool.queries], True))
     found = judge(pool, queries, documents)
+    for width in widths:
+        if width < network.dims:
+            first = judge(pool, cut(queries, width), cut(documents, width)).metrics["mrr@10"]
+            found.metrics[f"mrr@10_dims_{width}"] = first
     has = set(labels)
     known = [number for number, label in enumerate(pool.labels) if label in has]
     if head is None or not known:
-        return Scored(found.metrics, found.reciprocal_ranks)
+        return Scored(found.metrics, found.reciprocal_ranks, found.recalls)
     said = head.predict(documents[known])
     classified = Classified(tuple(pool.labels[n] for n in known), tuple(labels[n] for n in said))
-    return Scored(found.metrics | classified.metrics, found.reciprocal_ranks, classified)
+    return Scored(found.metrics | classified.metrics, found.reciprocal_ranks, found.recalls, classified)

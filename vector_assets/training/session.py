@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vector_assets.errors import SpecError
 from vector_assets.records import Pair, RunLog
-from vector_assets.spec import LABELLED, Training
+from vector_assets.spec import LABELLED, UNLABELLED, Training
 from vector_assets.training.network import Network
-from vector_assets.training.objectives import OBJECTIVES, Classes, Seen
+from vector_assets.training.objectives import (
+    OBJECTIVES,
+    Classes,
+    Denoising,
+    Distillation,
+    DropoutPairs,
+    Head,
+    Matryoshka,
+    Objective,
+    Seen,
+    TextObjective,
+)
+from vector_assets.training.optimizing import Optimizer
 from vector_assets.training.retrieval import Pool, pool_of
 from vector_assets.training.scoring import Scored, Tokenize, score_pool
+from vector_assets.training.stages import Stage, TextStage, take_step
+from vector_assets.training.teacher import Teacher
 from vector_assets.training.watch import Evaluated, Watch
 
 if TYPE_CHECKING:
     import torch
-
-MAX_NORM = 1.0
-#: A head learns this many times faster than the encoder below it.
-HEAD_TIMES = 20
 
 
 class Session:
@@ -35,25 +46,56 @@ class Session:
         *,
         tokenize: Tokenize,
         log: RunLog,
+        texts: Sequence[str] = (),
+        teacher: Teacher | None = None,
     ) -> None:
-        """Tokenise, compute what never changes, and start the objective's head where it has one."""
+        """Tokenise, compute what never changes, and start the objective's head where it has one.
+
+        ``texts`` are read before the pairs where ``pretrain`` is declared; a ``teacher`` knows all texts already.
+        """
         self.network, self.training, self._tokenize, self.log = network, training, tokenize, log
-        self.objective = OBJECTIVES[training.objective]()
-        self._train = train
+        self._teacher = teacher
+        self.widths = widths_of(training, network)
+        self._train, self._check = train, validation
         self.labels = tuple(sorted({one.label for one in train})) if training.objective in LABELLED else ()
         self._classes = _classes(train, self.labels)
-        self._documents = _cut(tokenize([one.document for one in train], False), training.learn_tokens)
-        queries = [] if self.labels else tokenize([one.query for one in train], True)
+        self._documents = self._cut([one.document for one in train])
+        alone = training.objective in UNLABELLED
+        queries = [] if self.labels or alone else tokenize([one.query for one in train], True)
         self._queries = _cut(queries, training.learn_tokens)
-        self._validation = pool_of(validation)
-        most = training.max_validation if self.labels else len(validation)
+        negatives = list(dict.fromkeys(text for one in train for text in one.negatives))
+        self._negatives = dict(zip(negatives, self._cut(negatives), strict=True))
+        self._answers = _answers(train) if negatives else {}
+        self._validation = self.pool(validation)
+        most = training.max_validation if self.labels or alone else len(validation)
         drawn = np.random.default_rng([training.seed, 1]).permutation(len(train))[:most]
-        self._learned = pool_of([train[place] for place in sorted(drawn)])
+        self._learned = self.pool([train[place] for place in sorted(drawn)])
         network.prepare(self._documents + self._queries)
         for pool in (self._validation, self._learned):
             self.prepare(pool)
+        self.objective = None if alone else _objective(training, self.widths)
+        self.stages = self._stages(texts)
         if self.labels:
-            self._start_head(validation)
+            self._start_head()
+
+    @property
+    def head(self) -> Head | None:
+        """What learns beside the encoder and is kept."""
+        return self.objective.head if self.objective else None
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """What to log about all objectives."""
+        found = dict(self.objective.settings()) if self.objective else {}
+        for stage in self.stages:
+            if isinstance(stage, TextStage):
+                before = "" if stage.name == "train" else f"{stage.name}_"
+                found |= {f"{before}{name}": value for name, value in stage.settings.items()}
+        return found
+
+    def pool(self, pairs: Sequence[Pair]) -> Pool:
+        """Return what these examples are asked: of a student, the teacher's nearest."""
+        return self._teacher.pool([pair.document for pair in pairs]) if self._teacher else pool_of(pairs)
 
     def prepare(self, pool: Pool) -> None:
         """Compute once what is needed of a pool at every look."""
@@ -62,7 +104,7 @@ class Session:
 
     def score(self, pool: Pool) -> Scored:
         """Score the network, and its head, as they are now."""
-        return score_pool(self.network, pool, self._tokenize, self.objective.head, self.labels)
+        return score_pool(self.network, pool, self._tokenize, self.head, self.labels, self.training.matryoshka or ())
 
     def gap(self, found: Evaluated, metric: str) -> float:
         """Return how much better the weights of now score on what they learned from than they did on validation."""
@@ -71,47 +113,144 @@ class Session:
     def watch(self) -> Watch:
         """Return what watches validation of this session."""
         return Watch(
-            self.network, self.objective.head, self.training.patience,
-            lambda: self.score(self._validation).metrics, self.log,
+            self.network, self.head, self.training.patience, lambda: self.score(self._validation).metrics, self.log,
+            retrieval="recall@10" if self._teacher else "mrr@10",
         )  # fmt: skip
+
+    # -- the stage of pairs or labels
+
+    @property
+    def name(self) -> str:
+        """How its losses are called."""
+        return "train"
+
+    @property
+    def epochs(self) -> int:
+        """At most so many."""
+        return self.training.max_epochs
+
+    @property
+    def looks(self) -> int:
+        """Looks at validation per epoch."""
+        return self.training.evaluations_per_epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest."""
+        return self.training.learning_rate
+
+    def start(self, *, anew: bool) -> None:
+        """Fit the head once more where the encoder has learned since: linear probing comes before fine-tuning."""
+        if self.labels and anew and self.stages[0] is not self:
+            self._start_head()
 
     def batches(self, generator: np.random.Generator) -> list[list[int]]:
         """Return the batches of one epoch."""
+        assert self.objective is not None, "of texts alone there is another stage"
         lengths = [len(one) for one in self._documents]
         return self.objective.batches(self._train, lengths, size=self.training.batch_size, generator=generator)
 
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optimizer(self) -> Optimizer:
         """Return the optimiser of network and head."""
-        import torch
+        return Optimizer(self.network.parameters(), self.head, rate=self.learning_rate)
 
-        head = self.objective.head
-        groups: list[dict[str, Any]] = [{"params": self.network.parameters(), "times": 1}]
-        groups += [{"params": head.parameters(), "times": HEAD_TIMES}] if head else []
-        groups = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=self.training.learning_rate, weight_decay=0.01)
-
-    def update(self, batch: Sequence[int], optimizer: torch.optim.Optimizer, rate: float) -> float:
+    def update(self, batch: Sequence[int], optimizer: Optimizer, rate: float) -> float:
         """Take one step and return the loss before it."""
         import torch
 
+        assert self.objective is not None, "of texts alone there is another stage"
         queries = self.network.embed([self._queries[place] for place in batch]) if self._queries else None
         documents = self.network.embed([self._documents[place] for place in batch])
         classes = torch.from_numpy(self._classes[batch]) if self.labels else None
-        loss = self.objective.loss(Seen(documents, queries, classes))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for group in optimizer.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], MAX_NORM)
-            group["lr"] = rate * group["times"]
-        optimizer.step()
-        return float(loss.detach())
+        wrong = self._wrong(batch)
+        negatives = self.network.embed([self._negatives[text] for text in wrong]) if wrong else None
+        seen = Seen(documents, queries, classes, negatives)
+        if self.network.dims < self.network.width and not self.training.matryoshka:
+            seen = seen.cut(self.network.dims)
+        return take_step(self.objective.loss(seen), optimizer, rate)
 
-    def _start_head(self, validation: Sequence[Pair]) -> None:
-        known = [one for one in validation if one.label in set(self.labels)]
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return nothing: the head is kept by itself."""
+        return {}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Do nothing."""
+
+    def _wrong(self, batch: Sequence[int]) -> list[str]:
+        """Return the mined negatives of a batch, each once: none is a document or a known answer of the batch."""
+        if not self._negatives:
+            return []
+        right = {self._train[place].document for place in batch}
+        right |= {text for place in batch for text in self._answers[self._train[place].query]}
+        wrong = dict.fromkeys(text for place in batch for text in self._train[place].negatives)
+        return [text for text in wrong if text not in right]
+
+    def _stages(self, texts: Sequence[str]) -> list[Stage]:
+        training = self.training
+        if training.objective in UNLABELLED:
+            return [
+                TextStage(
+                    self.network, self._text_objective(training.objective), self._documents, name="train",
+                    epochs=self.epochs, batch_size=training.batch_size, learning_rate=self.learning_rate,
+                    looks=self.looks,
+                )
+            ]  # fmt: skip
+        if training.pretrain is None:
+            return [self]
+        first = TextStage(
+            self.network, self._text_objective(training.pretrain.objective), self._cut(texts), name="pretrain",
+            epochs=training.pretrain.epochs, batch_size=training.pretrain.batch_size,
+            learning_rate=training.pretrain.learning_rate, looks=0,
+        )  # fmt: skip
+        return [first, self]
+
+    def _text_objective(self, name: str) -> TextObjective:
+        if name == "distillation":
+            assert self._teacher is not None, "distillation has a teacher"
+            return Distillation(self._teacher.vectors([one.document for one in self._train]))
+        if name == "denoising":
+            return Denoising()
+        served = (self.network.dims,) if self.network.dims < self.network.width else ()
+        return DropoutPairs(self.widths or served)
+
+    def _start_head(self) -> None:
+        assert self.objective is not None
+        known = [one for one in self._check if one.label in set(self.labels)]
         texts = self._tokenize([one.document for one in known], False)
         check = self.network.encode(texts) if known else np.empty((0, 1), np.float32)
         vectors = self.network.encode(self._documents)
         self.objective.start(vectors, self._classes, (check, _classes(known, self.labels)))
+
+    def _cut(self, texts: Sequence[str]) -> list[list[int]]:
+        return _cut(self._tokenize(texts, False), self.training.learn_tokens) if texts else []
+
+
+def widths_of(training: Training, network: Network) -> tuple[int, ...]:
+    """Return the widths to learn beside the whole vector, that which is served among them.
+
+    Raises SpecError for one that is not less than the model's.
+    """
+    if not training.matryoshka:
+        return ()
+    for width in training.matryoshka:
+        if width >= network.width:
+            raise SpecError(
+                f"train.matryoshka: found {width}; expected less than the {network.width} dims of {network.name}, "
+                "which are learned anyway"
+            )
+    return tuple(sorted({*training.matryoshka, network.dims} - {network.width}, reverse=True))
+
+
+def _objective(training: Training, widths: Sequence[int]) -> Objective:
+    found = OBJECTIVES[training.objective]()
+    return Matryoshka(found, widths) if widths else found
+
+
+def _answers(train: Sequence[Pair]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for pair in train:
+        found.setdefault(pair.query, set()).add(pair.document)
+    return found
 
 
 def _classes(examples: Sequence[Pair], labels: Sequence[str]) -> Classes:

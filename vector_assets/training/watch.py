@@ -47,7 +47,10 @@ class Watch:
         patience: int,
         evaluate: Callable[[], dict[str, float]],
         log: RunLog,
+        *,
+        retrieval: str = "mrr@10",
     ) -> None:
+        self._retrieval = retrieval
         self._network, self._head, self._patience, self._evaluate, self._log = network, head, patience, evaluate, log
         self._start = time.perf_counter()
         self.since = 0
@@ -58,7 +61,12 @@ class Watch:
     @property
     def metric(self) -> str:
         """What the best is chosen by: accuracy where the head that is learned can say it, else retrieval."""
-        return "accuracy" if self.seen and "accuracy" in self.seen[0].metrics and _decides(self._head) else "mrr@10"
+        says = self.seen and "accuracy" in self.seen[0].metrics and _decides(self._head)
+        return "accuracy" if says else self._retrieval
+
+    def follow(self, head: Head | None) -> None:
+        """Watch another head: it was started once more. Patience begins anew with what comes next."""
+        self._head, self.since = head, 0
 
     @property
     def best(self) -> Evaluated:

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 
 from vector_assets.training.objectives.arcface import ArcFace
-from vector_assets.training.objectives.base import Classes, Objective, Seen
+from vector_assets.training.objectives.base import Classes, Objective, Seen, TextObjective
 from vector_assets.training.objectives.classification import Classification
 from vector_assets.training.objectives.contrastive import Contrastive
+from vector_assets.training.objectives.denoising import Denoising
+from vector_assets.training.objectives.distillation import Distillation
+from vector_assets.training.objectives.dropout_pairs import DropoutPairs
 from vector_assets.training.objectives.head import Head
+from vector_assets.training.objectives.matryoshka import Matryoshka
 from vector_assets.training.objectives.triplet import Triplet
 
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
@@ -22,8 +26,13 @@ __all__ = [
     "Classes",
     "Classification",
     "Contrastive",
+    "Denoising",
+    "Distillation",
+    "DropoutPairs",
     "Head",
+    "Matryoshka",
     "Objective",
     "Seen",
+    "TextObjective",
     "Triplet",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from vector_assets.records import Pair, Vectors
 if TYPE_CHECKING:
     import torch
 
+    from vector_assets.training.network import Network
     from vector_assets.training.objectives.head import Head
 
 #: Numbers of classes, one per text.
@@ -24,12 +25,21 @@ Classes = NDArray[np.int64]
 class Seen:
     """The unit vectors of one batch, (batch, dims) each; row i of all belongs to example i.
 
-    Pairs have ``queries``; labelled texts have ``classes`` (batch,), their labels as numbers.
+    Pairs have ``queries``; labelled texts have ``classes`` (batch,), their labels as numbers. ``negatives`` (any, dims)
+    are wrong for every query of the batch.
     """
 
     documents: torch.Tensor
     queries: torch.Tensor | None = None
     classes: torch.Tensor | None = None
+    negatives: torch.Tensor | None = None
+
+    def cut(self, dims: int) -> Seen:
+        """Return the same with the first dims of every vector, of unit length again."""
+        documents = unit_prefix(self.documents, dims)
+        queries = None if self.queries is None else unit_prefix(self.queries, dims)
+        negatives = None if self.negatives is None else unit_prefix(self.negatives, dims)
+        return replace(self, documents=documents, queries=queries, negatives=negatives)
 
 
 class Objective(Protocol):
@@ -60,3 +70,38 @@ class Objective(Protocol):
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
         ...
+
+
+class TextObjective(Protocol):
+    """One way to learn from texts alone, before there are pairs or without any."""
+
+    def start(self, network: Network) -> None:
+        """Begin with this network. Raises EncoderError where its architecture does not allow it."""
+        ...
+
+    def loss(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the loss of one batch; ``places`` are those of the texts among all, ``ids`` their tokens."""
+        ...
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Return what learns beside the encoder, and is dropped afterwards."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return copies of it, by name."""
+        ...
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Put an earlier state back."""
+        ...
+
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Return what to log about it."""
+        ...
+
+
+def unit_prefix(vectors: torch.Tensor, dims: int) -> torch.Tensor:
+    """Return the first dims, of unit length; gradients pass through."""
+    import torch
+
+    return torch.nn.functional.normalize(vectors[:, :dims], dim=1)

@@ -1,4 +1,7 @@
-"""Contrastive: every other document of the batch is a wrong answer (InfoNCE, sentence-transformers' own loss)."""
+"""Contrastive: every other document of the batch is a wrong answer (InfoNCE, sentence-transformers' own loss).
+
+Mined negatives of a batch are wrong answers to all of its queries.
+"""
 
 from __future__ import annotations
 
@@ -48,19 +51,24 @@ class Contrastive:
         return [made[place] for place in generator.permutation(len(made))]
 
     def loss(self, seen: Seen) -> torch.Tensor:
-        """Return the cross entropy of finding each query's own document among those of the batch."""
-        import torch
-        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-
+        """Return the cross entropy of finding each query's own document among those of the batch and the negatives."""
         assert seen.queries is not None
-        rows = torch.arange(len(seen.queries))
-        # The vectors are at hand, so the loss needs no model to make them with.
-        function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
-        return function.compute_loss_from_embeddings([seen.queries, seen.documents], rows)
+        return in_batch(seen.queries, seen.documents, seen.negatives)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
         return {"objective": "contrastive", "scale": SCALE}
+
+
+def in_batch(queries: torch.Tensor, documents: torch.Tensor, negatives: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean of -log softmax over (documents, negatives) at each query's own document, 20 x cosine."""
+    import torch
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    # The vectors are at hand, so the loss needs no model to make them with.
+    function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
+    more = [negatives] if negatives is not None else []
+    return function.compute_loss_from_embeddings([queries, documents, *more], torch.arange(len(queries)))
 
 
 def _take(pairs: Sequence[Pair], waiting: Sequence[int], size: int) -> tuple[list[int], list[int]]:

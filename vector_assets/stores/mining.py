@@ -1,0 +1,73 @@
+"""Hard negatives out of what is live: the vectors that people search, the checkpoint that answers them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from psycopg import sql
+
+from vector_assets.encoder.open import settings_of, store_untrained
+from vector_assets.records import Encoder, Generation, Part, TrainingSet, Vectors
+from vector_assets.spec import Collection
+from vector_assets.stores.arrays import to_array
+from vector_assets.stores.workspace import Workspace, checked_encoder
+from vector_assets.training.negatives import Corpus, with_negatives
+
+_AT_ONCE = 5000  # digests asked for in one query
+
+
+def with_mined(workspace: Workspace, collection: Collection, space: str, training_set: TrainingSet) -> TrainingSet:
+    """Return the set with hard negatives where the space declares them, else as it is.
+
+    The live generation ranks: its vectors are read where they are of just this text, and made with its checkpoint where
+    they are not. Before anything is live the untrained encoder ranks, and the report says so.
+    """
+    declared = collection.spaces[space]
+    if declared.train is None or declared.train.negatives is None:
+        return training_set
+    corpus = Corpus.of(training_set.split("train"))
+    vectors: dict[int, Vectors] = {}
+    live = next((g for g in workspace.generations.list(collection.name) if g.state == "live"), None)
+    part = next((part for part in live.parts if part.space == space), None) if live else None
+    if live and part:
+        encoder: Encoder = workspace.encoder(part.checkpoint)
+        vectors = _stored(workspace, live, part, corpus.documents)
+        counts = {"mined_by_generation": live.number}
+    else:
+        base = store_untrained(
+            declared.encoder, workspace.checkpoint_folder,
+            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(declared),
+        )  # fmt: skip
+        encoder = checked_encoder(base)
+        counts = {"mined_by_base": 1}
+    missing = [place for place in range(len(corpus.documents)) if place not in vectors]
+    made = encoder.encode_documents([corpus.documents[place] for place in missing]).vectors
+    vectors |= dict(zip(missing, made, strict=True))
+    documents = np.stack([vectors[place] for place in range(len(corpus.documents))])
+    return with_negatives(
+        training_set, encoder.encode_queries(corpus.queries), documents, declared.train.negatives,
+        alike=declared.train.split.duplicates,
+        counts={**counts, "mined_vectors_read": len(documents) - len(missing), "mined_vectors_made": len(missing)},
+    )  # fmt: skip
+
+
+def _stored(workspace: Workspace, live: Generation, part: Part, documents: Sequence[str]) -> dict[int, Vectors]:
+    """Return the live vectors of these very texts, by place: (dims,) each, of unit length."""
+    places = {hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(): n for n, text in enumerate(documents)}
+    digests = list(places)
+    found: dict[int, Vectors] = {}
+    query = sql.SQL("select chunk_digest, vector from {} where chunk_digest = any(%s)").format(
+        workspace.embeddings.vectors_table(live)
+    )
+    with workspace.database.connect() as connection:
+        for start in range(0, len(digests), _AT_ONCE):
+            rows = connection.execute(query, (digests[start : start + _AT_ONCE],)).fetchall()
+            for digest, vector in rows:
+                values = np.asarray(to_array(vector)[part.place], np.float32)
+                length = float(np.linalg.norm(values))
+                if length:  # a row may have no text in this space
+                    found[places[cast(bytes, digest)]] = values / length
+    return found

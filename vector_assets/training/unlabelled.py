@@ -1,0 +1,75 @@
+"""Texts without pairs: what self-supervised learning reads, and how it is asked where nobody asks. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from vector_assets.records import Pair, TrainingSet
+from vector_assets.spec import Training
+from vector_assets.training.duplicates import resembling
+from vector_assets.training.pairs import PairRow, _cap, _split, pairs_digest
+
+#: Share of a text's words that a question made of it keeps: what TSDAE leaves of a text.
+KEPT_WORDS = 0.4
+
+
+def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training: Training) -> TrainingSet:
+    """Return the set with the texts of rows outside of its pairs, as pairs of the split "unlabelled".
+
+    Left out are texts of held-out rows and groups, and what resembles a held-out document or query; where the pairs
+    come from a file, rows have no group of its kind, and likeness alone decides.
+    """
+    assert training.pretrain is not None
+    held_out = training_set.split("validation") + training_set.split("test")
+    own = {pair.document for pair in training_set.split("train")}
+    keys = {pair.key for pair in held_out if pair.key}
+    report: Counter[str] = Counter()
+    texts: dict[str, PairRow] = {}
+    for row in sorted(rows, key=lambda row: (row.group, row.key)):
+        text = row.document.strip()
+        if text and text not in own and row.key not in keys:
+            texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key))
+    kept = list(texts.values())
+    if not isinstance(training.pairs, str):
+        kept = _split(kept, training)["train"]
+    there = [text for pair in held_out for text in (pair.document, pair.query) if text]
+    alike = resembling([row.document for row in kept], there, training.split.duplicates)
+    report["near_duplicate_unlabelled"] = int(alike.sum())
+    kept = [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
+    kept = _cap(kept, training.pretrain.texts, "unlabelled", training.seed, report)
+    report["unlabelled"] = len(kept)
+    pairs = (*training_set.pairs, *(Pair("", row.document, row.group, "unlabelled", row.key) for row in kept))
+    return TrainingSet(pairs_digest(pairs), pairs, {**training_set.report, **report})
+
+
+def pretraining_texts(training_set: TrainingSet, training: Training) -> list[str]:
+    """Return the texts to read first: train documents and unlabelled ones, at most as many as declared, by seed."""
+    assert training.pretrain is not None
+    found = (*training_set.split("train"), *training_set.split("unlabelled"))
+    texts = list(dict.fromkeys(pair.document for pair in found))
+    most = training.pretrain.texts
+    if len(texts) <= most:
+        return texts
+    drawn = np.random.default_rng([training.seed, 2]).permutation(len(texts))[:most]
+    return [texts[place] for place in sorted(drawn)]
+
+
+def asked_by_own_words(rows: Iterable[PairRow], *, seed: int) -> Iterator[PairRow]:
+    """Make known-item questions: each text is asked for by some of its own words, in their order.
+
+    Such pairs name no row, so that the gate never takes them for questions of people.
+    """
+    for row in rows:
+        words = row.document.split()
+        query = ""
+        if words:
+            number = hashlib.sha256(f"{seed}:{row.document}".encode("utf-8", "surrogatepass")).digest()[:8]
+            generator = np.random.default_rng(int.from_bytes(number, "big"))
+            count = max(1, round(KEPT_WORDS * len(words)))
+            query = " ".join(words[place] for place in sorted(generator.permutation(len(words))[:count]))
+        yield replace(row, key="", query=query, group=row.group or row.key)
