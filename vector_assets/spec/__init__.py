@@ -7,15 +7,17 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
+from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
-from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split, Training
+from vector_assets.spec.training import LABELLED, Training
 
 __all__ = [
     "LABELLED",
     "POSTGRES_TYPES",
     "Automation",
     "Chunking",
+    "Clicks",
     "Collection",
     "Evaluation",
     "Export",
@@ -28,6 +30,7 @@ __all__ = [
     "PostgresSource",
     "PythonCodeSource",
     "QueueSource",
+    "Relevance",
     "Source",
     "Space",
     "Spec",

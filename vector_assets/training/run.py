@@ -30,7 +30,8 @@ from vector_assets.training.session import Session
 CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
-_NOT_IN_KEY = {"pairs", "labels", "split", "max_pairs", "max_validation", "max_test", "max_gap"}
+_SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "split"}
+_NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
 _LATER = {"lora_rank"}
@@ -200,11 +201,12 @@ def _log_start(
         "base_checkpoint": base.digest,
         "max_tokens": contract.max_tokens,
     }
-    chosen = training.model_dump(mode="json", exclude={"pairs", "labels", "split"})
+    chosen = training.model_dump(mode="json", exclude=_SOURCES)
     log.params({
         **shared,
         **{name: "" if value is None else value for name, value in chosen.items()},
-        **{f"pairs_{name}": count for name, count in training_set.report.items()},
+        # What single positions of a log came to is in report.json: there may be hundreds.
+        **{f"pairs_{name}": n for name, n in training_set.report.items() if not name.startswith("position_")},
         "frozen_layers": frozen,
         "layers": layers,
         "bfloat16": network.fast,

@@ -42,6 +42,7 @@ class Session:
         self._train = train
         self.labels = tuple(sorted({one.label for one in train})) if training.objective in LABELLED else ()
         self._classes = _classes(train, self.labels)
+        self._weights = np.array([one.weight for one in train], np.float32)
         self._documents = _cut(tokenize([one.document for one in train], False), training.learn_tokens)
         queries = [] if self.labels else tokenize([one.query for one in train], True)
         self._queries = _cut(queries, training.learn_tokens)
@@ -97,7 +98,8 @@ class Session:
         queries = self.network.embed([self._queries[place] for place in batch]) if self._queries else None
         documents = self.network.embed([self._documents[place] for place in batch])
         classes = torch.from_numpy(self._classes[batch]) if self.labels else None
-        loss = self.objective.loss(Seen(documents, queries, classes))
+        weights = torch.from_numpy(self._weights[batch]) if (self._weights != 1).any() else None
+        loss = self.objective.loss(Seen(documents, queries, classes, weights))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimizer.param_groups:

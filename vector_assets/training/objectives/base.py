@@ -24,12 +24,14 @@ Classes = NDArray[np.int64]
 class Seen:
     """The unit vectors of one batch, (batch, dims) each; row i of all belongs to example i.
 
-    Pairs have ``queries``; labelled texts have ``classes`` (batch,), their labels as numbers.
+    Pairs have ``queries``; labelled texts have ``classes`` (batch,), their labels as numbers. ``weights`` (batch,) say
+    what each pair counts; None where all count alike.
     """
 
     documents: torch.Tensor
     queries: torch.Tensor | None = None
     classes: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
 
 class Objective(Protocol):

@@ -54,6 +54,10 @@ class Contrastive:
 
         assert seen.queries is not None
         rows = torch.arange(len(seen.queries))
+        if seen.weights is not None:  # a mean in which pairs count by weight; the library's loss has none
+            scores = SCALE * seen.queries @ seen.documents.T  # (batch, batch)
+            losses = torch.nn.functional.cross_entropy(scores, rows, reduction="none")
+            return (losses * seen.weights).sum() / seen.weights.sum()
         # The vectors are at hand, so the loss needs no model to make them with.
         function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
         return function.compute_loss_from_embeddings([seen.queries, seen.documents], rows)
