@@ -10,8 +10,8 @@ import pytest
 
 from vector_assets.errors import SourceError
 from vector_assets.records import JudgedQuery, KeyColumn
-from vector_assets.source.judged import read_judged, read_qrels, read_queries
-from vector_assets.source.pairs_file import FilePair, read_pairs
+from vector_assets.source.judged import read_graded, read_judged, read_qrels, read_queries
+from vector_assets.source.pairs_file import FilePair, read_pairs, read_triplets
 
 SCIFACT = Path(__file__).resolve().parents[3] / "shared/data/scifact"
 HEADER = "query-id\tcorpus-id\tscore\n"
@@ -36,6 +36,9 @@ def test_judged_queries_have_an_answer_and_keep_the_order_of_their_file(tmp_path
     ]
     assert read_judged(asked, judged) == expected
     assert read_queries(asked) == {"q2": "two", "1": "one", "q3": "none"}
+    assert [one.relevant for one in read_graded(asked, judged)] == [
+        {'["ä b"]': 2.0, '["no"]': 0.0}, {'["4983"]': 1.0, '["7"]': 3.0}, {'["7"]': 0.0}
+    ]  # fmt: skip
 
 
 def test_headers_are_optional_trec_is_read_and_keys_follow_the_collection(tmp_path: Path) -> None:
@@ -113,4 +116,42 @@ def test_the_first_line_that_is_no_pair_is_named(line: str, message: str, tmp_pa
     next(pairs)
     with pytest.raises(SourceError) as caught:
         next(pairs)
+    assert str(caught.value) == f"{file}:2: {message}"
+
+
+def test_triplets_have_one_negative_or_several(tmp_path: Path) -> None:
+    rows = [
+        {"query": "q", "positive": "p", "negative": "n", "group": "g"},
+        {"query": "q", "positive": "p", "negative": ["n", "m"], "time": "2026-01-01"},
+        {"query": "q", "positive": "p", "negatives": ["o"], "time": "2026-01-01"},
+    ]
+    file = write(tmp_path, "triplets.jsonl", "\n".join(map(json.dumps, rows)))
+    found = list(read_triplets(file))
+    assert [(one.negatives, one.group, one.time) for one in found] == [
+        (("n",), "g", None), (("n", "m"), None, None), (("o",), None, None)
+    ]  # fmt: skip
+    with pytest.raises(SourceError, match=r"triplets\.jsonl:1: time is missing"):
+        list(read_triplets(file, timed=True))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"query": "q", "document": "d", "negative": "n"}', "positive is missing; expected text"),
+        ('{"query": "q", "positive": "p"}', "negative is missing; expected text, or a list of texts"),
+        ('{"query": "q", "positive": "p", "negative": []}', "negative is empty; expected at least one text"),
+        (
+            '{"query": "q", "positive": "p", "negatives": ["n", 5]}',
+            "negatives has the number 5; expected text, or a list of texts",
+        ),
+        (
+            '{"query": "q", "positive": "p", "negative": "\\ud800"}',
+            "negative has a NUL character or half a surrogate pair",
+        ),
+    ],
+)
+def test_the_first_line_that_is_no_triplet_is_named(line: str, message: str, tmp_path: Path) -> None:
+    file = write(tmp_path, "triplets.jsonl", '{"query": "q", "positive": "d", "negative": "n"}\n' + line)
+    with pytest.raises(SourceError) as caught:
+        list(read_triplets(file))
     assert str(caught.value) == f"{file}:2: {message}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from vector_assets.spec import LABELLED, Collection, Training
+from vector_assets.spec.load import load_text
 
 REFUSED = [
     ({}, "pairs: is missing; contrastive learns from pairs"),
@@ -38,6 +41,26 @@ REFUSED = [
     ({"objective": "distillation"}, "teacher: is missing; distillation needs the encoder to imitate"),
     ({"pairs": "p.jsonl", "teacher": "minilm"}, "teacher: contrastive has none; expected objective: distillation"),
     ({"pairs": "p.jsonl", "layers": 3}, "layers: contrastive keeps the encoder's own"),
+    ({"pairs": "p.jsonl", "triplets": "t.jsonl"}, "triplets: stands beside pairs; expected one of them"),
+    ({"objective": "triplet", "triplets": "t.jsonl"}, "triplets: triplet learns from labels; leave triplets out"),
+    ({"clicks": {"file": "l.csv", "table": "l"}}, "file, table and query: expected exactly one of them"),
+    ({"clicks": {"file": "l.csv", "url": "{{ env.X }}"}}, "url: has a meaning only with table or query"),
+    ({"clicks": {"table": "l", "url": "postgresql://u:p@h/d"}}, "secrets never stand in a declaration"),
+    ({"clicks": {"file": "l.csv", "propensities": [1, 0]}}, "greater than 0"),
+    ({"clicks": {"file": "l.csv"}, "split": {"by": "kind"}}, "split.by: clicks are split by query; leave by out"),
+    (
+        {"clicks": {"file": "l.csv"}, "split": {"by_time": "at"}},
+        "split.by_time: found at; the times of clicks are in time",
+    ),
+    ({"relevance": {"queries": "q.jsonl"}}, "Field required"),
+    (
+        {"pairs": "p.jsonl", "split": {"by": "g", "by_time": "time", "validation": ["a"], "test": ["b"]}},
+        "by_time: goes with shares, not with names of groups",
+    ),
+    (
+        {"objective": "triplet", "labels": "kind", "split": {"documents": "shared"}},
+        "split.documents: labelled texts have no queries to keep apart",
+    ),
 ]
 
 
@@ -72,3 +95,46 @@ def test_labels_and_groups_are_fields(labels: object, by: str, error: str) -> No
     with pytest.raises(ValidationError) as found:
         Collection.model_validate(declared)
     assert error in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("train", "error"),
+    [
+        ({"pairs": {"query": "kind"}, "split": {"by_time": "nothing"}}, "by_time: nothing is not a declared field"),
+        ({"pairs": {"query": "kind"}, "split": {"by_time": "group"}}, "by_time: group is declared as category"),
+        (
+            {"relevance": {"queries": "q", "qrels": "r"}, "split": {"by_time": "time"}},
+            "by_time: time is not a declared",
+        ),
+        ({"relevance": {"queries": "q", "qrels": "r"}, "split": {"by_time": "at"}}, ""),
+        ({"triplets": "t.jsonl", "split": {"by": "anything", "by_time": "time"}}, ""),
+    ],
+)
+def test_times_are_fields_or_those_of_the_file(train: dict[str, object], error: str) -> None:
+    declared = {
+        "name": "c", "source": {"kind": "file", "path": "x.jsonl"},
+        "fields": {"text": "text", "kind": "text", "group": "category", "at": "datetime"},
+        "spaces": {"t": {"fields": ["text"], "train": train}},
+    }  # fmt: skip
+    if not error:
+        assert Collection.model_validate(declared)
+        return
+    with pytest.raises(ValidationError) as found:
+        Collection.model_validate(declared)
+    assert error in str(found.value)
+
+
+def test_the_address_of_a_log_is_kept_as_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_URL", "postgresql://user:secret@host/database")
+    text = """type: vector_assets.CollectionComponent
+attributes:
+  name: c
+  source: {kind: file, path: x.jsonl}
+  fields: {text: text}
+  spaces:
+    t:
+      fields: [text]
+      train: {clicks: {query: select * from log, url: "{{ env.LOG_URL }}"}}
+"""
+    train = load_text(text, "c", Path()).spaces["t"].train
+    assert train and train.clicks and train.clicks.url == "{{ env.LOG_URL }}"

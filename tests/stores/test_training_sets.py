@@ -47,8 +47,27 @@ def test_what_is_mined_or_read_first_decides_and_how_it_is_learned_does_not() ->
     assert alone[0] == alone[1] and alone[0] not in (plain, mined, first)
 
 
+def test_training_sets_of_labels_before_tables_and_times_stay_theirs() -> None:
+    assert declaration_of(_collection(), "kinds") == "c96947e60249c05fd1c9ea390fb73a286bfbf60c8b63da9254d46f36a2e3143b"
+    found = declaration_of(_collection(labels={"file": "l.jsonl"}), "kinds")
+    assert found == "128126a3d012977208fb1a108056b746aeb8a3e97d566769610b228f0b29c92d"
+
+
 def test_labels_decide_what_is_drawn_and_how_they_are_learned_does_not() -> None:
     first = declaration_of(_collection(), "kinds")
     assert declaration_of(_collection(objective="arcface", trainable="lora", max_gap=0.5), "kinds") == first
     assert declaration_of(_collection(labels={"file": "l.jsonl"}), "kinds") != first
     assert declaration_of(_collection(labels="group"), "kinds") != first
+
+
+def test_how_a_split_is_made_decides_what_is_drawn() -> None:
+    splits: list[dict[str, object]] = [
+        {}, {"documents": "shared"}, {"by_time": "time"}, {"by_time": "time", "documents": "shared"}
+    ]  # fmt: skip
+    kinds: list[dict[str, object]] = [
+        {"triplets": "t.jsonl"}, {"clicks": {"file": "l.csv"}}, {"clicks": {"file": "l.csv", "max_weight": 5}}
+    ]  # fmt: skip
+    declared = [
+        {"objective": "contrastive", "labels": None, "split": split, **kind} for split in splits for kind in kinds
+    ]
+    assert len({declaration_of(_collection(**train), "kinds") for train in declared}) == len(declared)

@@ -53,3 +53,19 @@ def test_the_loss_by_hand() -> None:
     # both documents look alike, so each query picks its own with probability one half
     assert found == pytest.approx(np.log(2), abs=1e-6)
     assert float(Contrastive().loss(Seen(queries, queries))) == pytest.approx(np.log1p(np.exp(-20.0)), abs=1e-6)
+
+
+def test_weighted_pairs_count_by_their_weight_in_the_mean() -> None:
+    import torch
+
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    documents = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    both, first = torch.tensor([1.0, 1.0]), torch.tensor([3.0, 1.0])
+    alike = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    each = [np.log1p(np.exp(20 * 0.6 - 20)), np.log1p(np.exp(0 - 20 * 0.8))]
+    assert float(Contrastive().loss(Seen(alike, queries, weights=first))) == pytest.approx(
+        (3 * each[0] + each[1]) / 4, abs=1e-6
+    )
+    for found in (documents, alike):
+        plain = float(Contrastive().loss(Seen(found, queries)))
+        assert float(Contrastive().loss(Seen(found, queries, weights=both))) == pytest.approx(plain, abs=1e-6)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vector_assets.errors import SpecError
 from vector_assets.records import TrainingSet
 from vector_assets.spec import FieldPairs, Split, Training
+from vector_assets.training import duplicates
 from vector_assets.training.duplicates import resembling, three_grams
 from vector_assets.training.pairs import PairRow, pairs_from_rows
 
@@ -109,6 +110,14 @@ def test_every_block_of_texts_is_compared() -> None:
     assert [n for n, alike in enumerate(resembling(texts, [texts[0], texts[700], texts[1099]], 0.9)) if alike] == [
         0, 700, 1099
     ]  # fmt: skip
+
+
+def test_blocks_shrink_where_there_is_much_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, others = [f"all of them say {n % 40}" for n in range(90)], [f"all of them say {n}" for n in range(0, 60, 3)]
+    wanted = [n % 40 % 3 == 0 for n in range(90)]
+    assert resembling(texts, others, 0.9).tolist() == wanted
+    monkeypatch.setattr(duplicates, "_CELLS", 1)
+    assert resembling(texts, others, 0.9).tolist() == wanted
 
 
 def test_caps_draw_by_seed_and_keep_what_smaller_caps_kept() -> None:

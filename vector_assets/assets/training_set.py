@@ -1,14 +1,16 @@
 """``training_set/<collection>/<space>``: a snapshot of pairs, drawn on purpose and not by every row edit."""
 
 import time
+from collections.abc import Mapping
 
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import numbers, speed, table
+from vector_assets.assets.metadata import Metadata, numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import UNLABELLED, Collection
 from vector_assets.stores.training_sets import draw_training_set
+from vector_assets.training.clicks import positions_of
 
 CODE_VERSION = "1"
 
@@ -44,12 +46,14 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
         drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
-        examples = [
+        richer = any(pair.negatives or pair.weight != 1 for pair in drawn.training_set.pairs)
+        examples: list[Mapping[str, str | int | float | bool | None]] = [
             {
                 "split": pair.split,
                 "group": pair.group,
                 **({"label": pair.label} if labelled else {"query": pair.query[:120]}),
                 "document": pair.document[:200],
+                **({"negatives": len(pair.negatives), "weight": round(pair.weight, 3)} if richer else {}),
             }
             for split in ("train", "validation", "test")
             for pair in drawn.training_set.split(split)[:3]
@@ -58,7 +62,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
             data_version=dg.DataVersion(drawn.training_set.digest),
             metadata={
                 "dagster/row_count": dg.MetadataValue.int(len(drawn.training_set.pairs)),
-                **numbers(drawn.training_set.report),
+                **of_report(drawn.training_set.report),
                 **speed(0, time.perf_counter() - started),
                 "drawn": dg.MetadataValue.bool(drawn.drawn),
                 "digest": dg.MetadataValue.text(drawn.training_set.digest[:12]),
@@ -67,3 +71,17 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         )
 
     return training_set
+
+
+def of_report(report: Mapping[str, float]) -> Metadata:
+    """Counts as numbers, the cuts in time as times, what the positions of a log of clicks came to as one table."""
+    positions = positions_of(report)
+    found = numbers({name: n for name, n in report.items() if not name.startswith("position_")})
+    found |= {
+        name: dg.MetadataValue.timestamp(float(report[name]))
+        for name in ("validation_from", "test_from")
+        if report.get(name)
+    }
+    if positions:
+        found["propensities"] = table(positions)
+    return found

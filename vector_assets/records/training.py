@@ -16,7 +16,7 @@ class Pair:
     """A query and the document that answers it. ``key`` is the JSON row key of the answer, "" when it is no row.
 
     A labelled text is one as well: its query is empty, and ``label`` says what it is. ``negatives`` are documents that
-    look like answers and are none.
+    are known not to answer; ``weight`` is what the pair counts beside others, whose mean in train is 1.
     """
 
     query: str
@@ -26,15 +26,19 @@ class Pair:
     key: str = ""
     label: str = ""
     negatives: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out."""
+    """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out.
+
+    Of clicks it has what each position came to as well: ``position_03_propensity``.
+    """
 
     digest: str
     pairs: tuple[Pair, ...]
-    report: Mapping[str, int]
+    report: Mapping[str, float]
 
     def split(self, name: SplitName) -> tuple[Pair, ...]:
         """The pairs of one split, in stored order."""

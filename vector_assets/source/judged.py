@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from vector_assets.errors import SourceError
 from vector_assets.records import JudgedQuery, KeyColumn
@@ -21,19 +22,22 @@ def read_judged(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) 
 
     ``key`` are the columns of the collection's key: a bigint key makes ``[4983]`` of corpus-id 4983, text ``["4983"]``.
     """
-    texts = read_queries(queries)
-    judgements = read_qrels(qrels, key)
-    unknown = next((query for query in judgements if query not in texts), None)
-    if unknown is not None:
-        raise SourceError(f"{qrels}: query-id {unknown!r} is not in {queries}; expected judgements of its queries only")
-    judged = [
-        JudgedQuery(id=query, text=text, relevant=judgements[query])
-        for query, text in texts.items()
-        if judgements.get(query)
-    ]
+    graded = read_graded(queries, qrels, key)
+    judged = [replace(one, relevant={row: grade for row, grade in one.relevant.items() if grade > 0}) for one in graded]
+    judged = [one for one in judged if one.relevant]
     if not judged:
         raise SourceError(f"{qrels}: no query has a judgement above 0; expected at least one")
     return judged
+
+
+def read_graded(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> list[JudgedQuery]:
+    """Return the queries that have judgements, in the order of their file, with those of 0 and below among them."""
+    texts = read_queries(queries)
+    judgements = read_grades(qrels, key)
+    unknown = next((query for query in judgements if query not in texts), None)
+    if unknown is not None:
+        raise SourceError(f"{qrels}: query-id {unknown!r} is not in {queries}; expected judgements of its queries only")
+    return [JudgedQuery(query, text, judgements[query]) for query, text in texts.items() if query in judgements]
 
 
 def read_queries(url: str) -> dict[str, str]:
@@ -49,13 +53,18 @@ def read_queries(url: str) -> dict[str, str]:
 
 
 def read_qrels(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dict[str, float]]:
-    """Return the judgements above 0 by query id and row key; a query without any is there, empty.
+    """Return the judgements above 0 by query id and row key; a query without any is there, empty."""
+    grades = read_grades(url, key)
+    return {query: {row: grade for row, grade in of.items() if grade > 0} for query, of in grades.items()}
+
+
+def read_grades(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dict[str, float]]:
+    """Return all judgements by query id and row key.
 
     A line is query-id, corpus-id and score, or the four columns of TREC.
     A first line whose score is no number is a header.
     """
-    judgements: dict[str, dict[str, float]] = {}
-    scores: dict[tuple[str, str], float] = {}
+    grades: dict[str, dict[str, float]] = {}
     for file in find_files(url):
         for number, cells in _cells(file):
             where = f"{file.name}:{number}"
@@ -65,14 +74,11 @@ def read_qrels(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dict
                     continue
                 raise SourceError(f"{where}: score is {cells[-1]!r}; expected a number")
             query, document = cells[0], row_key(parse_key(cells[-2], key, where))
-            if scores.setdefault((query, document), score) != score:
+            if grades.setdefault(query, {}).setdefault(document, score) != score:
                 raise SourceError(
                     f"{where}: {query} and {cells[-2]} were judged before with another score; expected one"
                 )
-            relevant = judgements.setdefault(query, {})
-            if score > 0:
-                relevant[document] = score
-    return judgements
+    return grades
 
 
 def _cells(file: SourceFile) -> list[tuple[int, list[str]]]:

@@ -7,10 +7,11 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
+from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
-from vector_assets.spec.training import LABELLED, UNLABELLED, FieldPairs, LabelsFile, Split, Training
+from vector_assets.spec.training import LABELLED, UNLABELLED, Training
 
 __all__ = [
     "LABELLED",
@@ -18,6 +19,7 @@ __all__ = [
     "UNLABELLED",
     "Automation",
     "Chunking",
+    "Clicks",
     "Collection",
     "Evaluation",
     "Export",
@@ -32,6 +34,7 @@ __all__ = [
     "Pretraining",
     "PythonCodeSource",
     "QueueSource",
+    "Relevance",
     "Source",
     "Space",
     "Spec",

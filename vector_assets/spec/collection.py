@@ -14,9 +14,9 @@ from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
+from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Space
-from vector_assets.spec.training import FieldPairs
 
 
 class Collection(Spec):
@@ -95,6 +95,11 @@ class Collection(Spec):
                     "so the text would say its own label; expected a field that the space does not read"
                 )
 
+            by_time = space.train.split.by_time if space.train and not space.train.from_file else None
+            if by_time and self.fields.get(by_time, "datetime") != "datetime":
+                kind = self.fields[by_time]
+                yield f"spaces.{space_name}.train.split.by_time: {by_time} is declared as {kind}; expected a datetime"
+
     def _mentions(self) -> Iterator[tuple[str, str]]:
         """Every place that names a field, with that name."""
         for space_name, space in self.spaces.items():
@@ -104,8 +109,10 @@ class Collection(Spec):
                 yield f"{where}.train.pairs.query", space.train.pairs.query
             if space.train and isinstance(space.train.labels, str):
                 yield f"{where}.train.labels", space.train.labels
-            if space.train and space.train.split.by and not isinstance(space.train.pairs, str):
+            if space.train and space.train.split.by and not space.train.from_file:
                 yield f"{where}.train.split.by", space.train.split.by
+            if space.train and space.train.split.by_time and not space.train.from_file:
+                yield f"{where}.train.split.by_time", space.train.split.by_time
         yield from (("filters", name) for name in self.filters)
 
     def _chunked_twice(self) -> Iterator[str]:

@@ -15,7 +15,11 @@ from vector_assets.spec.yaml_tree import Data, Tree, YamlFault, read_tree
 COMPONENT = "vector_assets.CollectionComponent"
 _TOP_KEYS = ("type", "attributes")
 #: Where references to secrets stand; they are resolved by whoever connects.
-_SECRETS = frozenset({("attributes", "source", "url")})
+_SECRETS = frozenset({
+    ("attributes", "source", "url"),
+    ("attributes", "spaces", "*", "train", "clicks", "url"),
+    ("attributes", "spaces", "*", "train", "labels", "url"),
+})  # fmt: skip
 
 
 def load_collection(path: Path) -> Collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -151,6 +152,34 @@ its own limit of tokens is counted as truncated.
 
 A search returns rows, each by its best chunk, with the passage. Training reads whole rows. Evaluation and the gate rank
 rows by their best chunk; the recall of an index is measured over vectors, that is over chunks.
+
+## Labels
+
+Under `train`, exactly one of these. `objective: contrastive` learns from the first five, the others from `labels`.
+
+| key | what it is | what a pair weighs | hard negatives |
+| --- | --- | --- | --- |
+| `pairs: {{query: FIELD}}` | a field asks, its row answers | 1 | none |
+| `pairs: FILE` | JSONL of query, document | 1 | none |
+| `triplets: FILE` | JSONL of query, positive, negative | 1 | those of its lines |
+| `relevance: {{queries, qrels}}` | rows judged by grade | 2^grade - 1 | rows judged 0 |
+| `clicks: {{file}}` or `{{table}}` | what was shown where | its clicks / propensity, a time shown | rows skipped |
+| `labels: FIELD`, `{{file}}` or `{{table}}` | what a row is | 1 | |
+
+Weights are divided by their mean in train; the contrastive loss is a mean by weight. A negative that answers the same
+query elsewhere is dropped. Rows that are gone are counted (`unknown_row`), and a file that names no row at all is
+refused, as is any line that cannot be read, with its number. A table is one of our own database; with
+`url: "{{{{ env.LOG_URL }}}}"` it is one of any database that SQLAlchemy reaches, and `query` is a select in its place.
+
+Rows high in a list are clicked because they are high. How likely each position is looked at (its propensity) is
+estimated from rows that the log shows for one query at several positions: where their clicks fell does not depend on
+how good they are (position-based model; Agarwal et al. 2019). Positions that cannot be compared so are left out, and a
+log without any such row is refused, unless `propensities` are given. The `training_set` asset shows the table.
+
+`split: {{by_time: published, validation: 0.1, test: 0.1}}` makes the newest 10 % test and the 10 % before them
+validation. Triplets without a group, judged and clicked pairs are split by query: none is both learned and asked.
+`documents: apart` keeps answers apart as well, and takes what resembles them out of train's hard negatives; where many
+queries share few rows that leaves little to learn from, and `documents: shared` is meant for it.
 """
 
 
@@ -174,7 +203,7 @@ def _section(model: type[BaseModel]) -> str:
     tag = tag_of(model)
     lines = [
         f"### {model.__name__}\n",
-        (model.__doc__ or "").strip() + (f" Chosen by `kind: {tag}`." if tag else ""),
+        inspect.cleandoc(model.__doc__ or "") + (f" Chosen by `kind: {tag}`." if tag else ""),
         "",
         "| key | type | default | what it is |",
         "| --- | --- | --- | --- |",

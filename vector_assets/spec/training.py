@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
+from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 
 _TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
@@ -21,36 +22,6 @@ def _is_trainable(value: str) -> str:
     if not _TRAINABLE.fullmatch(value):
         raise ValueError("must be all, last_<k> such as last_2, lora or head: what learns")
     return value
-
-
-class FieldPairs(Spec):
-    """Pairs made of the collection's own rows: one field asks, the space's fields answer."""
-
-    query: ColumnName = Field(description="The field whose text asks for the row; rows where it is empty make no pair.")
-    min_words: int = Field(default=3, ge=1, description="Shorter queries make no pair.")
-
-
-class LabelsFile(Spec):
-    """Labels that stand beside the rows, in a file of their own."""
-
-    file: str = Field(description="JSONL with id and label, plain or .gz; rows that it does not name have no label.")
-
-
-class Split(Spec):
-    """Which pairs are held out. Whole groups are, so that nothing of a group is both learned and asked."""
-
-    by: ColumnName | None = Field(
-        default=None, description="The field that groups rows; each row is its own group without it."
-    )
-    validation: list[str] | Share = Field(
-        default=0.1, description="Names of groups, or a share: chooses the best weights."
-    )
-    test: list[str] | Share = Field(
-        default=0.1, description="Names of groups, or a share: scored once, chooses nothing."
-    )
-    duplicates: Share = Field(
-        default=0.8, description="Pairs this similar (cosine of word 3-grams) across a split are removed."
-    )
 
 
 class Training(Spec):
@@ -69,8 +40,15 @@ class Training(Spec):
     )
     pairs: FieldPairs | str | None = Field(
         default=None,
-        description="For contrastive: fields of the rows, or a JSONL file of query, document and optional group.",
+        description="For contrastive: fields of the rows, or a JSONL file of query, document, optional group and time.",
     )
+    triplets: str | None = Field(
+        default=None,
+        description="For contrastive, in place of pairs: a JSONL file of query, positive, negative (a text or a list "
+        "of them), optional group and time. Lines of one query and positive are one pair with all their negatives.",
+    )
+    relevance: Relevance | None = Field(default=None, description="For contrastive, in place of pairs: judged rows.")
+    clicks: Clicks | None = Field(default=None, description="For contrastive, in place of pairs: a log of clicks.")
     labels: ColumnName | LabelsFile | None = Field(
         default=None,
         description="For the other objectives: the field that says what a row is, or a file. Rows without a label are "
@@ -131,18 +109,19 @@ class Training(Spec):
     @model_validator(mode="after")
     def _learns_from_what_it_can(self) -> Training:
         if self.objective in UNLABELLED:
-            for key in ("pairs", "labels"):
+            for key in ("labels", *PAIR_SOURCES):
                 if getattr(self, key) is not None:
                     raise ValueError(f"{key}: {self.objective} learns from the rows' texts alone; leave {key} out")
             if self.trainable == "head":
                 raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all or last_<k>")
             return self
-        needed, other = ("labels", "pairs") if self.objective in LABELLED else ("pairs", "labels")
-        if getattr(self, other) is not None:
-            raise ValueError(f"{other}: {self.objective} learns from {needed}; leave {other} out")
-        if getattr(self, needed) is None:
+        needed, others = ("labels", PAIR_SOURCES) if self.objective in LABELLED else ("pairs", ("labels",))
+        for other in others:
+            if getattr(self, other) is not None:
+                raise ValueError(f"{other}: {self.objective} learns from {needed}; leave {other} out")
+        if getattr(self, needed) is None and not (needed == "pairs" and self.pair_sources):
             kinds = {
-                "pairs": "a mapping with query, or the name of a file",
+                "pairs": "a mapping with query, the name of a file, or triplets, relevance or clicks in its place",
                 "labels": "a field, or a mapping with file",
             }
             raise ValueError(f"{needed}: is missing; {self.objective} learns from {needed}; expected {kinds[needed]}")
@@ -179,6 +158,30 @@ class Training(Spec):
         if self.layers and self.objective != "distillation":
             raise ValueError(f"layers: {self.objective} keeps the encoder's own; expected objective: distillation")
         return self
+
+    @model_validator(mode="after")
+    def _learns_from_one_source(self) -> Training:
+        if len(self.pair_sources) > 1:
+            raise ValueError(f"{self.pair_sources[1]}: stands beside {self.pair_sources[0]}; expected one of them")
+        if self.split.by and (self.relevance or self.clicks):
+            raise ValueError(f"split.by: {self.pair_sources[0]} are split by query; leave by out")
+        if self.split.documents == "shared" and self.labels is not None:
+            raise ValueError("split.documents: labelled texts have no queries to keep apart; expected apart")
+        if self.split.by_time not in (None, TIME_OF_FILES) and self.from_file:
+            raise ValueError(
+                f"split.by_time: found {self.split.by_time}; the times of {self.pair_sources[0]} are in time"
+            )
+        return self
+
+    @property
+    def pair_sources(self) -> tuple[str, ...]:
+        """Which of pairs, triplets, relevance and clicks are given; a valid declaration has at most one."""
+        return tuple(name for name in PAIR_SOURCES if getattr(self, name) is not None)
+
+    @property
+    def from_file(self) -> bool:
+        """Groups and times are those of a file or log, not fields of the rows."""
+        return isinstance(self.pairs, str) or self.triplets is not None or self.clicks is not None
 
     @model_validator(mode="after")
     def _splits_are_apart(self) -> Training:

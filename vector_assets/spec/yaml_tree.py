@@ -54,7 +54,8 @@ _Loader.yaml_implicit_resolvers = {
 def read_tree(text: str, *, render_templates: bool = True, as_written: Collection[Path] = ()) -> Tree:
     """Read one YAML document. Raises YamlFault for bad syntax, duplicate keys, tags, or a template that fails.
 
-    Templates at the paths ``as_written`` are not rendered: the model holds the reference, never the secret.
+    Templates at the paths ``as_written`` are not rendered: the model holds the reference, never the secret. ``*`` in
+    such a path stands for any key.
     """
     loader = None
     try:
@@ -126,11 +127,17 @@ class _TreeReader:
             data[key] = self.read(value_node, (*path, key))
         return data
 
+    def _is_as_written(self, path: Path) -> bool:
+        return any(
+            len(kept) == len(path) and all(want in ("*", part) for want, part in zip(kept, path, strict=True))
+            for kept in self._as_written
+        )
+
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Data:
         line = node.start_mark.line + 1
         if node.tag == f"{_TAG}str":
             try:
-                is_rendered = self._render_templates and path not in self._as_written
+                is_rendered = self._render_templates and not self._is_as_written(path)
                 value = render(str(node.value)) if is_rendered else str(node.value)
             except TemplateFault as error:
                 raise YamlFault(line, path, str(error)) from error

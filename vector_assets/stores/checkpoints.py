@@ -136,13 +136,13 @@ class CheckpointStore:
                     cursor.copy(
                         self.database.compose(
                             "copy {ops}.training_pairs (training_set, item, query, document, "
-                            "pair_group, split, row_key, label, negatives) from stdin"
+                            "pair_group, split, row_key, label, negatives, weight) from stdin"
                         )
                     ) as copy,
                 ):
                     for number, pair in enumerate(training_set.pairs):
                         row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
-                        copy.write_row((training_set.digest, number, *row, list(pair.negatives)))
+                        copy.write_row((training_set.digest, number, *row, list(pair.negatives), pair.weight))
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.training_draws (collection, space, declaration, training_set) "
@@ -161,7 +161,7 @@ class CheckpointStore:
             if head is None:
                 raise NotFound(f"no training set {digest[:12]} is known; materialize it")
             pairs = self._pairs(connection, digest)
-        report = json.loads(head[0]) if isinstance(head[0], str) else cast(dict[str, int], head[0])
+        report = json.loads(head[0]) if isinstance(head[0], str) else cast(dict[str, float], head[0])
         return TrainingSet(digest, pairs, report)
 
     def latest_training_set(self, collection: str, space: str, declaration: str) -> str | None:
@@ -229,12 +229,12 @@ class CheckpointStore:
     def _pairs(self, connection: Connection, digest: str) -> tuple[Pair, ...]:
         rows = connection.execute(
             self.database.compose(
-                "select query, document, pair_group, split, row_key, label, negatives from {ops}.training_pairs "
-                "where training_set = %s order by item"
+                "select query, document, pair_group, split, row_key, label, negatives, weight "
+                "from {ops}.training_pairs where training_set = %s order by item"
             ),
             (digest,),
         ).fetchall()
         return tuple(
-            Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x), tuple(cast(list[str], n)))
-            for q, d, g, s, k, x, n in rows
+            Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x), tuple(cast(list[str], n)), float(str(w)))
+            for q, d, g, s, k, x, n, w in rows
         )

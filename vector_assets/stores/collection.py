@@ -167,12 +167,11 @@ class CollectionStore:
         for space in self.collection.spaces:
             stored = self.workspace.checkpoints.encoder(self.collection.name, space)
             if stored and stored.training_set:
-                pairs = self.workspace.checkpoints.training_set(stored.training_set).split("test")
-                found += [
-                    JudgedQuery(f"{space}-{number}", pair.query, {pair.key: 1.0})
-                    for number, pair in enumerate(pairs)
-                    if pair.key and pair.query
-                ]
+                answers: dict[str, dict[str, float]] = {}  # a query that several rows answer is one question
+                for pair in self.workspace.checkpoints.training_set(stored.training_set).split("test"):
+                    if pair.key and pair.query:
+                        answers.setdefault(pair.query, {})[pair.key] = 1.0
+                found += [JudgedQuery(f"{space}-{n}", text, rows) for n, (text, rows) in enumerate(answers.items())]
         return found
 
     @property

@@ -14,23 +14,27 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"\w+")
 _BLOCK = 512
+_CELLS = 8_000_000  # of one block's product, at most, where every text shares a 3-gram with every other
 _FEATURES = 1 << 22
 
 
 def resembling(texts: Sequence[str], others: Sequence[str], threshold: float) -> NDArray[np.bool_]:
     """Tell for each text whether its set of word 3-grams has at least this cosine with that of any of the others.
 
-    Memory is bounded by blocks of texts, not by all pairs of them.
+    Exact. Time grows with the pairs that share a 3-gram, not with all; memory is bounded by blocks of texts.
     """
     if not texts or not others:
         return np.zeros(len(texts), np.bool_)
-    there = grams_of(others).T.tocsr()
-    found = np.zeros(len(texts), np.bool_)
-    for start in range(0, len(texts), _BLOCK):
-        here = grams_of(texts[start : start + _BLOCK])
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # one answer serves many questions
+    distinct = list(places)
+    there = grams_of(list(dict.fromkeys(others))).T.tocsr()
+    found = np.zeros(len(distinct), np.bool_)
+    block = max(1, min(_BLOCK, _CELLS // there.shape[1]))
+    for start in range(0, len(distinct), block):
+        here = grams_of(distinct[start : start + block])
         closest = (here @ there).max(axis=1).toarray().ravel()
-        found[start : start + _BLOCK] = closest >= threshold - 1e-6
-    return found
+        found[start : start + block] = closest >= threshold - 1e-6
+    return found[[places[text] for text in texts]]
 
 
 def grams_of(texts: Sequence[str]) -> csr_matrix:

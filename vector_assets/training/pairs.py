@@ -2,14 +2,17 @@
 
 In this order, each step counted in the report:
 
-1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates. Of
-    labelled texts those without a label are left out, and all that stand there with two labels.
-2.  Whole groups go to test, validation or train: by name, or by a hash of seed and group.
+1.  Pairs with an empty query or document, or a query of too few words, are left out; so are exact duplicates, of which
+    one stays with the negatives of all. A negative that answers the same query elsewhere is none. Of labelled texts
+    those without a label are left out, and all that stand there with two labels.
+2.  Whole groups go to test, validation or train: by name, by a hash of seed and group, or by time (``splits.py``).
 3.  Test and validation are cut to ``max_test`` and ``max_validation`` pairs, drawn by seed.
 4.  A validation pair that resembles a test pair is removed; then a train pair that resembles any held-out one.
     To resemble is a cosine of at least ``split.duplicates`` between the sets of word 3-grams of the two queries, or of
-    the two documents. A text of one or two words is its own only 3-gram.
+    the two documents (unless these are declared shared). A text of one or two words is its own only 3-gram. Train loses
+    negatives that resemble a held-out document as well.
 5.  Train is cut to ``max_pairs``, drawn by seed.
+6.  Weights are divided by their mean in train.
 
 Labelled texts go the same way: a document without a query. Held-out ones whose label train does not have are kept (to
 hold whole labels out, split by the label's own field), and are counted as ``unseen_label_…``.
@@ -21,26 +24,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vector_assets.errors import SpecError
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Training
 from vector_assets.training.duplicates import resembling
+from vector_assets.training.splits import places_of
+from vector_assets.training.texts import hash_of, plain, some
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
     """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be "".
 
-    A labelled text has a label in place of a query.
+    A labelled text has a label in place of a query. ``weight`` is above 0, on any scale. Rows that are split by time
+    have one.
     """
 
     key: str
@@ -48,40 +52,51 @@ class PairRow:
     document: str
     group: str = ""
     label: str = ""
+    negatives: tuple[str, ...] = ()
+    weight: float = 1.0
+    time: datetime | None = None
 
 
-def pairs_from_rows(rows: Iterable[PairRow], training: Training) -> TrainingSet:
-    """Return the training set. Raises SpecError for an unknown group and for a split without pairs."""
+def pairs_from_rows(
+    rows: Iterable[PairRow], training: Training, known: Mapping[str, float] | None = None
+) -> TrainingSet:
+    """Return the training set. Raises SpecError for an unknown group and for a split without pairs.
+
+    ``known`` is what is to be reported beside: it is read once the rows are, and may be filled while they are.
+    """
     report: Counter[str] = Counter()
     labelled = training.labels is not None
-    kept = _labelled(rows, report) if labelled else _usable(rows, training, report)
-    splits = _split(kept, training)
+    kept = _labelled(rows, training, report) if labelled else _usable(rows, training, report)
+    told = {**report, **(known or {})}
+    splits = _split(kept, training, report)
+    dated = {f"{name}_from": _earliest(splits[name]) for name in ("validation", "test") if training.split.by_time}
     for name in ("test", "validation"):
         most = training.max_test if name == "test" else training.max_validation
         splits[name] = _cap(splits[name], most, name, training.seed, report)
-    threshold = training.split.duplicates
-    splits["validation"] = _without(splits["validation"], splits["test"], "validation", threshold, report)
+    splits["validation"] = _without(splits["validation"], splits["test"], "validation", training, report)
     held_out = splits["validation"] + splits["test"]
-    splits["train"] = _without(splits["train"], held_out, "train", threshold, report)
+    splits["train"] = _without(splits["train"], held_out, "train", training, report)
     splits["train"] = _cap(splits["train"], training.max_pairs, "train", training.seed, report)
-    _require_pairs(splits, training, report)
+    _require_pairs(splits, training, told | report)
     if labelled:
         _require_labels(splits, report)
-    pairs = tuple(Pair(r.query, r.document, r.group, name, r.key, r.label) for name in SPLITS for r in splits[name])
+    scale = _mean_weight(splits["train"])
+    pairs = tuple(_pair(row, name, scale) for name in SPLITS for row in splits[name])
     report.update({name: len(splits[name]) for name in SPLITS})
-    return TrainingSet(pairs_digest(pairs), pairs, dict(report))
+    return TrainingSet(pairs_digest(pairs), pairs, {**told, **report, **dated})
 
 
 def pairs_digest(pairs: Sequence[Pair]) -> str:
     """Return sha256 over the canonical JSON of the pairs, in their order.
 
-    Labels and negatives are part of it where a pair has them, so that sets without keep the digest they had.
+    Labels, negatives and weights are part of it where a pair has them, so that sets without keep the digest they had.
     """
     total = hashlib.sha256()
     for pair in pairs:
         line: list[object] = [pair.split, pair.group, pair.key, pair.query, pair.document]
         line += [pair.label] if pair.label else []
         line += [{"negatives": list(pair.negatives)}] if pair.negatives else []
+        line += [{"weight": pair.weight}] if pair.weight != 1 else []
         total.update(
             json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
         )
@@ -91,25 +106,58 @@ def pairs_digest(pairs: Sequence[Pair]) -> str:
 def _usable(rows: Iterable[PairRow], training: Training, report: Counter[str]) -> list[PairRow]:
     least = training.pairs.min_words if isinstance(training.pairs, FieldPairs) else 1
     found: dict[tuple[str, str], PairRow] = {}
-    for row in sorted(rows, key=lambda row: (row.group, row.key, row.query, row.document)):
+    for row in sorted(rows, key=_order):
         report["rows"] += 1
         query, document = row.query.strip(), row.document.strip()
         words = len(query.split())
+        place = plain(query), plain(document)
         if not words:
             report["empty_query"] += 1
         elif words < least:
             report["short_query"] += 1
         elif not document:
             report["empty_document"] += 1
-        elif (_plain(query), _plain(document)) in found:
+        elif training.split.by_time and row.time is None:
+            report["no_time"] += 1
+        elif place in found:
             report["duplicate"] += 1
+            found[place] = _together(found[place], row)
         else:
-            group = row.group or row.key or _hash(0, document)
-            found[_plain(query), _plain(document)] = PairRow(row.key, query, document, group)
-    return list(found.values())
+            group = row.group or row.key or hash_of(0, document)
+            found[place] = replace(row, query=query, document=document, group=group)
+    return _with_true_negatives(list(found.values()), report)
 
 
-def _labelled(rows: Iterable[PairRow], report: Counter[str]) -> list[PairRow]:
+def _order(row: PairRow) -> tuple[object, ...]:
+    return (row.group, row.key, row.query, row.document, row.negatives, row.weight, str(row.time))
+
+
+def _together(first: PairRow, other: PairRow) -> PairRow:
+    """Return what two rows of one query and document say: all negatives, the higher weight, the later time."""
+    time = max(first.time, other.time) if first.time and other.time else first.time or other.time
+    negatives = (*first.negatives, *other.negatives)
+    return replace(first, negatives=negatives, weight=max(first.weight, other.weight), time=time)
+
+
+def _with_true_negatives(rows: list[PairRow], report: Counter[str]) -> list[PairRow]:
+    """Leave out negatives that are blank, stand twice, or are an answer of the same query."""
+    if not any(row.negatives for row in rows):
+        return rows
+    answers: dict[str, set[str]] = {}
+    for row in rows:
+        answers.setdefault(plain(row.query), set()).add(plain(row.document))
+    found = []
+    for row in rows:
+        negatives = {plain(one.strip()): one.strip() for one in reversed(row.negatives) if one.strip()}
+        wrong = answers[plain(row.query)] & negatives.keys()
+        report["negative_is_answer"] += len(wrong)
+        kept = tuple(text for name, text in reversed(negatives.items()) if name not in wrong)
+        report["negatives"] += len(kept)
+        found.append(replace(row, negatives=kept))
+    return found
+
+
+def _labelled(rows: Iterable[PairRow], training: Training, report: Counter[str]) -> list[PairRow]:
     found: dict[str, PairRow | None] = {}  # None: the text has two labels, so what it is nobody knows
     for row in sorted(rows, key=lambda row: (row.group, row.key, row.document, row.label)):
         report["rows"] += 1
@@ -118,70 +166,92 @@ def _labelled(rows: Iterable[PairRow], report: Counter[str]) -> list[PairRow]:
             report["no_label"] += 1
         elif not document:
             report["empty_document"] += 1
-        elif _plain(document) not in found:
-            found[_plain(document)] = PairRow(row.key, "", document, row.group or row.key, label)
+        elif training.split.by_time and row.time is None:
+            report["no_time"] += 1
+        elif plain(document) not in found:
+            found[plain(document)] = PairRow(row.key, "", document, row.group or row.key, label, time=row.time)
         else:
-            first = found[_plain(document)]
+            first = found[plain(document)]
             if first is not None and first.label != label:
-                found[_plain(document)] = first = None
+                found[plain(document)] = first = None
                 report["two_labels"] += 1  # the first of them, which was counted as usable
+            elif first is not None:
+                found[plain(document)] = _together(first, row)
             report["two_labels" if first is None else "duplicate"] += 1
     return [row for row in found.values() if row is not None]
 
 
-def _split(rows: Sequence[PairRow], training: Training) -> dict[SplitName, list[PairRow]]:
-    validation, test = training.split.validation, training.split.test
-    places: dict[str, SplitName] = {}
-    groups = sorted({row.group for row in rows})
-    if isinstance(validation, list) and isinstance(test, list):
-        for name, wanted in (("validation", validation), ("test", test)):
-            unknown = sorted(set(wanted) - set(groups))
-            if unknown:
-                raise SpecError(
-                    f"train.split.{name}: no usable pair has {training.split.by} = {unknown[0]!r} "
-                    f"(groups found: {_some(groups)})"
-                )
-        places = {**dict.fromkeys(validation, "validation"), **dict.fromkeys(test, "test")}
-    elif isinstance(validation, float) and isinstance(test, float):
-        for group in groups:
-            share = int(_hash(training.seed, group)[:16], 16) / 16**16
-            places[group] = "test" if share < test else "validation" if share < test + validation else "train"
+def _split(rows: Sequence[PairRow], training: Training, report: Counter[str]) -> dict[SplitName, list[PairRow]]:
+    places = places_of([row.group for row in rows], [row.time for row in rows], training.split, training.seed)
     splits: dict[SplitName, list[PairRow]] = {name: [] for name in SPLITS}
-    for row in rows:
-        splits[places.get(row.group, "train")].append(row)
+    for row, name in zip(rows, places, strict=True):
+        if name is None:
+            report["older_than_their_split"] += 1
+        else:
+            splits[name].append(row)
     return splits
+
+
+def _earliest(rows: Sequence[PairRow]) -> int:
+    """Return the time of the oldest row in seconds of Unix, 0 where there is none."""
+    return min((int(row.time.timestamp()) for row in rows if row.time), default=0)
 
 
 def _cap(rows: list[PairRow], most: int | None, name: SplitName, seed: int, report: Counter[str]) -> list[PairRow]:
     if most is None or len(rows) <= most:
         return rows
     report[f"over_cap_{name}"] += len(rows) - most
-    drawn = sorted(range(len(rows)), key=lambda place: _hash(seed, rows[place].query + "\0" + rows[place].document))
+    drawn = sorted(range(len(rows)), key=lambda place: hash_of(seed, rows[place].query + "\0" + rows[place].document))
     return [rows[place] for place in sorted(drawn[:most])]
 
 
 def _without(
-    rows: list[PairRow], held_out: Sequence[PairRow], name: SplitName, threshold: float, report: Counter[str]
+    rows: list[PairRow], held_out: Sequence[PairRow], name: SplitName, training: Training, report: Counter[str]
 ) -> list[PairRow]:
     if not rows or not held_out:
         return rows
-    alike = resembling([row.document for row in rows], [row.document for row in held_out], threshold)
+    threshold, apart = training.split.duplicates, training.split.documents == "apart"
+    alike = [False] * len(rows)
+    if apart:
+        alike = _alike([row.document for row in rows], held_out, threshold)
     if any(row.query for row in held_out):  # labelled texts have none
-        alike |= resembling([row.query for row in rows], [row.query for row in held_out], threshold)
-    report[f"near_duplicate_{name}"] += int(alike.sum())
-    return [row for row, is_alike in zip(rows, alike, strict=True) if not is_alike]
+        asked = resembling([row.query for row in rows], [row.query for row in held_out], threshold)
+        alike = [one or bool(other) for one, other in zip(alike, asked, strict=True)]
+    report[f"near_duplicate_{name}"] += sum(alike)
+    kept = [row for row, is_alike in zip(rows, alike, strict=True) if not is_alike]
+    if name != "train" or not apart or not any(row.negatives for row in kept):
+        return kept
+    texts = list(dict.fromkeys(text for row in kept for text in row.negatives))
+    held = {text for text, is_alike in zip(texts, _alike(texts, held_out, threshold), strict=True) if is_alike}
+    report["near_duplicate_negatives"] += sum(text in held for row in kept for text in row.negatives)
+    return [replace(row, negatives=tuple(one for one in row.negatives if one not in held)) for row in kept]
+
+
+def _alike(documents: Sequence[str], held_out: Sequence[PairRow], threshold: float) -> list[bool]:
+    return [bool(one) for one in resembling(documents, [row.document for row in held_out], threshold)]
+
+
+def _mean_weight(rows: Sequence[PairRow]) -> float:
+    weights = {row.weight for row in rows}
+    return weights.pop() if len(weights) == 1 else sum(row.weight for row in rows) / len(rows)
+
+
+def _pair(row: PairRow, split: SplitName, scale: float) -> Pair:
+    weight = max(1e-6, round(row.weight / scale, 6))
+    return Pair(row.query, row.document, row.group, split, row.key, row.label, row.negatives, weight)
 
 
 def _require_pairs(
-    splits: Mapping[SplitName, Sequence[PairRow]], training: Training, report: Mapping[str, int]
+    splits: Mapping[SplitName, Sequence[PairRow]], training: Training, report: Mapping[str, float]
 ) -> None:
     for name in SPLITS:
         if len(splits[name]) < 2:
-            left_out = ", ".join(f"{reason} {count}" for reason, count in report.items() if reason != "rows")
+            counts = {reason: count for reason, count in report.items() if not reason.startswith(("rows", "position_"))}
+            left_out = ", ".join(f"{reason} {count}" for reason, count in counts.items() if count)
             raise SpecError(
                 f"train.split: {len(splits[name])} pairs in {name}, at least 2 are needed; "
                 f"of {report.get('rows', 0)} rows left out: {left_out or 'none'}; "
-                f"check split.by ({training.split.by}), the shares and duplicates"
+                f"check split.by ({training.split.by_time or training.split.by}), the shares, duplicates and documents"
             )
 
 
@@ -190,7 +260,7 @@ def _require_labels(splits: Mapping[SplitName, Sequence[PairRow]], report: Count
     report["labels"] = len(counts["train"])
     if len(counts["train"]) < 2:
         raise SpecError(
-            f"train.labels: {len(counts['train'])} label in train ({_some(sorted(counts['train']))}); "
+            f"train.labels: {len(counts['train'])} label in train ({some(sorted(counts['train']))}); "
             "at least 2 are needed"
         )
     for name in ("validation", "test"):
@@ -201,15 +271,3 @@ def _require_labels(splits: Mapping[SplitName, Sequence[PairRow]], report: Count
         report[f"unseen_label_{name}"] = sum(n for label, n in counts[name].items() if label not in counts["train"])
     if max(counts["train"].values()) < 2:
         raise SpecError("train.labels: every label stands once in train, so there is nothing alike to learn from")
-
-
-def _plain(text: str) -> str:
-    return _SPACE.sub(" ", text)
-
-
-def _hash(seed: int, text: str) -> str:
-    return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _some(groups: Sequence[str]) -> str:
-    return ", ".join(groups[:8]) + (f", … {len(groups)} in all" if len(groups) > 8 else "")

@@ -19,7 +19,7 @@ def write_report(
     folder: Path,
     history: History,
     comparison: Comparison,
-    counts: Mapping[str, int],
+    counts: Mapping[str, float],
     accuracy: Comparison | None = None,
     classified: Classified | None = None,
 ) -> tuple[Path, ...]:

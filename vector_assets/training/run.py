@@ -35,9 +35,8 @@ from vector_assets.training.unlabelled import pretraining_texts
 CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
-_NOT_IN_KEY = {
-    "pairs", "labels", "negatives", "split", "max_pairs", "max_validation", "max_test", "max_gap", "teacher",
-}  # fmt: skip
+_SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "split"}
+_NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
 _LATER = {"lora_rank", "matryoshka", "pretrain", "layers"}
@@ -260,11 +259,12 @@ def _log_start(
         "base_checkpoint": base.digest,
         "max_tokens": contract.max_tokens,
     }
-    chosen = training.model_dump(mode="json", exclude={"pairs", "labels", "split"})
+    chosen = training.model_dump(mode="json", exclude=_SOURCES - {"negatives"})
     log.params({
         **shared,
         **{name: _shown(value) for name, value in chosen.items()},
-        **{f"pairs_{name}": count for name, count in training_set.report.items()},
+        # What single positions of a log came to is in report.json: there may be hundreds.
+        **{f"pairs_{name}": n for name, n in training_set.report.items() if not name.startswith("position_")},
         "frozen_layers": frozen,
         "layers": layers,
         "bfloat16": network.fast,

@@ -59,6 +59,7 @@ class Session:
         self._train, self._check = train, validation
         self.labels = tuple(sorted({one.label for one in train})) if training.objective in LABELLED else ()
         self._classes = _classes(train, self.labels)
+        self._weights = np.array([one.weight for one in train], np.float32)
         self._documents = self._cut([one.document for one in train])
         alone = training.objective in UNLABELLED
         queries = [] if self.labels or alone else tokenize([one.query for one in train], True)
@@ -164,7 +165,8 @@ class Session:
         classes = torch.from_numpy(self._classes[batch]) if self.labels else None
         wrong = self._wrong(batch)
         negatives = self.network.embed([self._negatives[text] for text in wrong]) if wrong else None
-        seen = Seen(documents, queries, classes, negatives)
+        weights = torch.from_numpy(self._weights[batch]) if (self._weights != 1).any() else None
+        seen = Seen(documents, queries, classes, negatives, weights)
         if self.network.dims < self.network.width and not self.training.matryoshka:
             seen = seen.cut(self.network.dims)
         return take_step(self.objective.loss(seen), optimizer, rate)

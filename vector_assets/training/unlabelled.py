@@ -32,11 +32,12 @@ def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training
     texts: dict[str, PairRow] = {}
     for row in sorted(rows, key=lambda row: (row.group, row.key)):
         text = row.document.strip()
-        if text and text not in own and row.key not in keys:
-            texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key))
+        dated = row.time is not None or not training.split.by_time or training.from_file
+        if text and text not in own and row.key not in keys and dated:
+            texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key, time=row.time))
     kept = list(texts.values())
-    if not isinstance(training.pairs, str):
-        kept = _split(kept, training)["train"]
+    if not training.from_file:
+        kept = _split(kept, training, report)["train"]
     there = [text for pair in held_out for text in (pair.document, pair.query) if text]
     alike = resembling([row.document for row in kept], there, training.split.duplicates)
     report["near_duplicate_unlabelled"] = int(alike.sum())

@@ -26,13 +26,14 @@ class Seen:
     """The unit vectors of one batch, (batch, dims) each; row i of all belongs to example i.
 
     Pairs have ``queries``; labelled texts have ``classes`` (batch,), their labels as numbers. ``negatives`` (any, dims)
-    are wrong for every query of the batch.
+    are wrong for every query of the batch. ``weights`` (batch,) say what each pair counts; None where all count alike.
     """
 
     documents: torch.Tensor
     queries: torch.Tensor | None = None
     classes: torch.Tensor | None = None
     negatives: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
     def cut(self, dims: int) -> Seen:
         """Return the same with the first dims of every vector, of unit length again."""

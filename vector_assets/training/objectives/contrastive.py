@@ -53,7 +53,9 @@ class Contrastive:
     def loss(self, seen: Seen) -> torch.Tensor:
         """Return the cross entropy of finding each query's own document among those of the batch and the negatives."""
         assert seen.queries is not None
-        return in_batch(seen.queries, seen.documents, seen.negatives)
+        if seen.weights is None:
+            return in_batch(seen.queries, seen.documents, seen.negatives)
+        return weighted(seen.queries, seen.documents, seen.weights, seen.negatives)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
@@ -69,6 +71,18 @@ def in_batch(queries: torch.Tensor, documents: torch.Tensor, negatives: torch.Te
     function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
     more = [negatives] if negatives is not None else []
     return function.compute_loss_from_embeddings([queries, documents, *more], torch.arange(len(queries)))
+
+
+def weighted(
+    queries: torch.Tensor, documents: torch.Tensor, weights: torch.Tensor, negatives: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the same as a mean in which pairs count by weight, (batch,); the library's loss has none."""
+    import torch
+
+    others = documents if negatives is None else torch.cat([documents, negatives])
+    scores = SCALE * queries @ others.T  # (batch, batch + negatives)
+    losses = torch.nn.functional.cross_entropy(scores, torch.arange(len(queries)), reduction="none")
+    return (losses * weights).sum() / weights.sum()
 
 
 def _take(pairs: Sequence[Pair], waiting: Sequence[int], size: int) -> tuple[list[int], list[int]]:
