@@ -67,10 +67,21 @@ def test_the_hardest_that_are_surely_wrong_are_taken() -> None:
     found = _mined(_set(), Negatives(mined=2))
     assert _names(found) == ["good", "far"]
     assert _names(_mined(_set(), Negatives(mined=2, margin=0.0))) == ["best", "good"]
-    assert _names(_mined(_set(), Negatives(mined=2, skip=2, margin=0.0))) == ["far", "other"]
-    assert (found.report["mined_near_duplicate"], found.report["mined_by_base"], found.report["train"]) == (2, 1, 6)
+    assert _names(_mined(_set(), Negatives(mined=2, skip=3, margin=0.0))) == ["far", "other"]
+    assert (found.report["mined_near_duplicate"], found.report["mined_by_base"], found.report["train"]) == (1, 1, 6)
     assert found.report["mined"] == sum(len(pair.negatives) for pair in found.pairs)
     assert not any(pair.negatives for pair in found.pairs if pair.split != "train")
+
+
+def test_however_many_are_above_the_answer_those_just_below_it_are_found() -> None:
+    pairs = [Pair(f"q{n}", f"text number {n} of many", "g", "train") for n in range(80)]
+    scores = np.linspace(0.9, 0.1, 80).astype(np.float32)
+    documents = np.stack([scores, np.sqrt(1 - scores**2)], axis=1)
+    queries = np.tile(np.array([[1, 0]], np.float32), (80, 1))
+    drawn = TrainingSet("", tuple(pairs), {})
+    found = with_negatives(drawn, queries, documents, Negatives(mined=2, margin=0.0), alike=0.9, counts={})
+    assert found.pairs[60].negatives == ("text number 61 of many", "text number 62 of many")
+    assert found.pairs[79].negatives == () and found.report["mined_fewer"] == 2
 
 
 def test_no_answer_of_the_query_and_nothing_held_out_is_ever_mined() -> None:

@@ -9,6 +9,7 @@ learned.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ROWS = 256  # queries scored against all documents at once
 _TIMES = 10  # candidates looked at for each that is wanted, as sentence-transformers does
+_COUNTED = ("mined", "mined_fewer", "mined_near_duplicate", "mined_over_margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +63,24 @@ def with_negatives(
     The vectors are of unit length and stand in the order of ``Corpus.of(train pairs)``; a document is like another from
     a cosine of ``alike`` between their word 3-grams.
     """
-    train = training_set.split("train")
-    corpus = Corpus.of(train)
+    corpus = Corpus.of(training_set.split("train"))
     grams = grams_of(corpus.documents)
-    candidates = _candidates(corpus, queries, documents, wanted)
-    places = {text: place for place, text in enumerate(corpus.queries)}
     numbers = {text: place for place, text in enumerate(corpus.documents)}
-    report = {"mined": 0, "mined_fewer": 0, "mined_near_duplicate": 0, "mined_over_margin": 0}
-    rivals = [_unlike(found, corpus.answers[place], grams, alike) for place, found in enumerate(candidates)]
+    asked: dict[str, list[int]] = {}
+    for pair in training_set.split("train"):
+        asked.setdefault(pair.query, []).append(numbers[pair.document])
+    report: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
+    found: dict[tuple[str, int], list[int]] = {}
+    for start in range(0, len(queries), _ROWS):
+        block = queries[start : start + _ROWS] @ documents.T  # (block, documents)
+        for place, scores in enumerate(block, start):
+            query, answers = corpus.queries[place], sorted(corpus.answers[place])
+            for own in asked[query]:
+                found[query, own] = _hard(scores, own, answers, wanted, grams, alike, report)
     pairs: list[Pair] = []
     for pair in training_set.pairs:
         if pair.split == "train":
-            place = places[pair.query]
-            report["mined_near_duplicate"] += len(candidates[place]) - len(rivals[place])
-            ranked = rivals[place][wanted.skip :]
-            scores = documents[ranked] @ queries[place]
-            own = float(documents[numbers[pair.document]] @ queries[place])
-            right = ranked[scores <= own - abs(own) * wanted.margin]
-            report["mined_over_margin"] += len(ranked) - len(right)
-            chosen = [corpus.documents[number] for number in right[: wanted.mined]]
+            chosen = [corpus.documents[number] for number in found[pair.query, numbers[pair.document]]]
             report["mined"] += len(chosen)
             report["mined_fewer"] += len(chosen) < wanted.mined
             pair = replace(pair, negatives=tuple(dict.fromkeys([*pair.negatives, *chosen])))
@@ -87,26 +88,42 @@ def with_negatives(
     return TrainingSet(pairs_digest(pairs), tuple(pairs), {**training_set.report, **report, **counts})
 
 
-def _candidates(corpus: Corpus, queries: Vectors, documents: Vectors, wanted: Negatives) -> list[NDArray[np.int64]]:
-    """Return for each query the best documents that do not answer it, the best first, equal ones in their order."""
-    most = max(map(len, corpus.answers), default=0)
-    depth = min(len(documents), wanted.skip + _TIMES * wanted.mined + most)
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(queries), _ROWS):
-        scores = queries[start : start + _ROWS] @ documents.T  # (block, documents)
-        nearest = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-        for row, (near, answers) in enumerate(zip(nearest, corpus.answers[start : start + _ROWS], strict=True)):
-            near = np.sort(near)
-            near = near[np.argsort(-scores[row, near], kind="stable")]
-            found.append(near[~np.isin(near, sorted(answers))])
-    return found
+def _hard(
+    scores: Vectors,
+    own: int,
+    answers: list[int],
+    wanted: Negatives,
+    grams: csr_matrix,
+    alike: float,
+    report: Counter[str],
+) -> list[int]:
+    """Return the best documents for one pair, given the scores of all for its query; equal ones in their order.
+
+    The margin comes before the depth: however many documents a weak model puts above the answer, those just below it
+    are found.
+    """
+    left = scores.copy()
+    left[answers] = -np.inf
+    if wanted.skip:
+        left[_best(left, wanted.skip)] = -np.inf
+    over = left > scores[own] - abs(scores[own]) * wanted.margin
+    report["mined_over_margin"] += int(over.sum())
+    left[over] = -np.inf
+    best = _best(left, _TIMES * wanted.mined)
+    if not len(best):
+        return []
+    closest: NDArray[np.float32] = (grams[best] @ grams[answers].T).max(axis=1).toarray().ravel()
+    unlike = best[closest < alike - 1e-6]
+    report["mined_near_duplicate"] += len(best) - len(unlike)
+    return [int(place) for place in unlike[: wanted.mined]]
 
 
-def _unlike(found: NDArray[np.int64], answers: frozenset[int], grams: csr_matrix, alike: float) -> NDArray[np.int64]:
-    if not len(found):
-        return found
-    closest: NDArray[np.float32] = (grams[found] @ grams[sorted(answers)].T).max(axis=1).toarray().ravel()
-    return found[closest < alike - 1e-6]
+def _best(scores: Vectors, most: int) -> NDArray[np.int64]:
+    """Return the places of the highest scores, the highest first; those at -inf are left out."""
+    depth = min(most, len(scores))
+    near = np.sort(np.argpartition(-scores, depth - 1)[:depth])  # sorted, so that equal scores keep their order
+    near = near[np.argsort(-scores[near], kind="stable")]
+    return near[np.isfinite(scores[near])]
 
 
 def _plain(text: str) -> str:
