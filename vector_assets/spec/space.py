@@ -79,6 +79,3 @@ class TextSpace(Spec):
             if self.max_tokens is not None:
                 raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
         return self
-
-
-Space = TextSpace

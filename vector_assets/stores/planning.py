@@ -11,11 +11,11 @@ from typing import cast
 from psycopg import sql
 
 from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
-from vector_assets.embedding.text import row_chunks, row_text
-from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import open_encoder, store_untrained
+from vector_assets.embedding.text import row_chunks, row_input
+from vector_assets.encoder.image.decode import is_readable
+from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
 from vector_assets.errors import NotFound
-from vector_assets.records import Encoder, RawRow, SourceReader, Value
+from vector_assets.records import Encoder, Input, RawRow, SourceReader, Value
 from vector_assets.runtime.machine import machine
 from vector_assets.source.open import open_source
 from vector_assets.source.queue import QueueReader
@@ -23,11 +23,12 @@ from vector_assets.spec import Collection, PostgresSource, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
 from vector_assets.stores.planned_changes import Changes, planned_changes
-from vector_assets.stores.relation import columns
 from vector_assets.stores.workspace import Workspace
 
 # Rows that are looked at: the vectors of a row are known to 3 % where their number varies as much as it is large.
 SAMPLE = 1024
+# Of rows with images: they are held in memory, and each takes much longer than a text.
+IMAGE_SAMPLE = 48
 # What reading and storing take beside the encoding, which shares the cores with them; see benchmarks/plan_accuracy.py.
 ROW_SECONDS = 0.0005
 
@@ -74,9 +75,9 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     counts = [0] * len(found.sample)
     dims, start, each = 0, 0.0, 0.0
     for name, space in collection.spaces.items():
-        texts = [_texts([row[name] for name in space.fields], space) for row in found.sample]
+        texts = [_inputs([row[name] for name in space.fields], space) for row in found.sample]
         counts = [max(count, len(cut)) for count, cut in zip(counts, texts, strict=True)]
-        drawn = [text for cut in texts for text in cut]
+        drawn = [text for cut in texts for text in cut if isinstance(text, str) or is_readable(text)]
         if drawn and found.encode:
             timed = time_encoder(_loader(workspace, collection, name, space), drawn)
             dims += timed.dims
@@ -104,11 +105,11 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     )
 
 
-def _texts(values: list[Value], space: Space) -> list[str]:
-    """What a space encodes of a row: its text, or the chunks of it."""
+def _inputs(values: list[Value], space: Space) -> list[Input]:
+    """What a space encodes of a row: its text, or the chunks of it, or its image."""
     rule = chunk_rule(space)
     if rule is None:
-        return [text] if (text := row_text(values)) else []
+        return [found] if (found := row_input(values, space.kind)) else []
     text, spans = row_chunks(values, rule)
     return [text[start:stop] for start, stop in spans]
 
@@ -137,7 +138,7 @@ def _stored(workspace: Workspace, store: CollectionStore, waiting: int) -> _Foun
     names = list(collection.fields)
     key = store.relation.source_key("r")
     query = sql.SQL("select {}, {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
-        key, columns(names, "r"), store.relation.table, key, sql.Literal(SAMPLE)
+        key, store.relation.inputs(names, "r"), store.relation.table, key, sql.Literal(_sample(collection))
     )
     with workspace.database.connect() as connection:
         for row in connection.execute(query):
@@ -159,17 +160,21 @@ def _read(collection: Collection, reader: SourceReader) -> _Found:
     """Read the source once, keeping an even sample of it and nothing else (reservoir sampling, Vitter 1985)."""
     chooser = random.Random(0)  # noqa: S311 - a sample, not a secret
     kept: list[RawRow] = []
-    count = 0
+    count, wanted = 0, _sample(collection)
     for row in reader.rows():
         if isinstance(row, RawRow):
             count += 1
-            place = len(kept) if len(kept) < SAMPLE else chooser.randrange(count)
+            place = len(kept) if len(kept) < wanted else chooser.randrange(count)
             if place == len(kept):
                 kept.append(row)
-            elif place < SAMPLE:
+            elif place < wanted:
                 kept[place] = row
     sample = [dict(zip(collection.fields, row.values, strict=True)) for row in kept]
     return _Found(count, count, sample, [_key(row.key) for row in kept])
+
+
+def _sample(collection: Collection) -> int:
+    return IMAGE_SAMPLE if "image" in collection.fields.values() else SAMPLE
 
 
 def _key(values: tuple[object, ...]) -> tuple[str | int, ...]:
@@ -182,10 +187,9 @@ def _loader(workspace: Workspace, collection: Collection, name: str, space: Spac
     if stored:
         folder = workspace.checkpoints.get(stored.checkpoint).folder
     else:
-        settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix)
         folder = store_untrained(
             space.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings,
+            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(space),
         ).folder  # fmt: skip
     return lambda: open_encoder(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import store_untrained
+from vector_assets.encoder.open import Settings, settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
@@ -52,8 +52,8 @@ def settle_encoder(
 ) -> Settled:
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
-    settings = ContractSettings(declared.max_tokens, declared.query_prefix, declared.document_prefix)
-    if declared.train is None:
+    settings = settings_of(declared)
+    if declared.train is None or not isinstance(settings, ContractSettings):
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
     digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
@@ -89,7 +89,7 @@ def _untrained(
     workspace: Workspace,
     collection: Collection,
     space: str,
-    settings: ContractSettings,
+    settings: Settings,
     tags: Mapping[str, str],
 ) -> Settled:
     checkpoint = store_untrained(
