@@ -27,7 +27,11 @@ from vector_assets.stores.workspace import Workspace, open_workspace  # noqa: E4
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "encoder")]
 
 from fakes import Declare, Execute  # noqa: E402 - a helper beside the tests, which are no package
+from image_store import CountingImageEncoder  # noqa: E402
 from tiny import make_tiny_bert  # noqa: E402 - a helper beside the encoder's tests, which are no package
+from tiny_vision import make_tiny_vision  # noqa: E402
+
+from vector_assets.encoder.image.checkpoint import make_image_checkpoint  # noqa: E402
 
 _OURS = ("HOME", "PROJECT", "ARTIFACTS", "DATABASE_URL", "READER_URL", "SCHEMA_PREFIX")
 _numbers = itertools.count(1)
@@ -164,3 +168,15 @@ def object_store() -> Iterator[str]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT as a model folder."""
     return make_tiny_bert(tmp_path_factory.mktemp("tiny_model") / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_vision(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random ResNet with its image processor, as a model folder."""
+    return make_tiny_vision(tmp_path_factory.mktemp("tiny_vision") / "model")
+
+
+@pytest.fixture
+def images(tiny_vision: Path, tmp_path_factory: pytest.TempPathFactory) -> CountingImageEncoder:
+    """The encoder of its stored checkpoint."""
+    return CountingImageEncoder(make_image_checkpoint(tiny_vision, tmp_path_factory.mktemp("checkpoints")).folder)

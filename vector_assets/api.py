@@ -11,6 +11,7 @@ from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
 from vector_assets.search.engine import Hits, Method, SearchEngine
+from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
 from vector_assets.stores.collection import CollectionStore
@@ -65,11 +66,19 @@ class CollectionClient:
         self.spec = collection
         self._engine: SearchEngine | None = None
 
-    def search(self, question: str, *, k: int = 10, method: Method = "vector") -> Hits:
-        """Return the k rows nearest to a question, from the live generation."""
+    def search(
+        self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
+        method: Method = "vector",
+    ) -> Hits:  # fmt: skip
+        """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
+
+        With both, rows are near in the spaces of texts and in those of images alike. Raises UserError for words where
+        no space reads text, and for an image where none reads images.
+        """
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
-        return self._engine.search(question, k=k, method=method)
+        asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
+        return self._engine.search(question, image=asked, k=k, method=method)
 
     def materialize(
         self,

@@ -5,7 +5,8 @@
     │   ├── SpecError        a declaration (YAML or Python) is wrong
     │   ├── SourceError      rows cannot be read: file, table, id
     │   ├── EncoderError     a model folder cannot be loaded or trusted
-    │   │   └── NotFinite    it gives a vector that is no number: a text's fault, or the weights'
+    │   │   ├── NotFinite    it gives a vector that is no number: a text's fault, or the weights'
+    │   │   └── NotEncodable an input that it cannot take: a broken image
     │   ├── ProviderBusy     an encoder behind a network asks to wait, and went on doing so
     │   ├── DatabaseError    Postgres cannot be reached, is too old, or lacks pgvector or rights
     │   ├── RuntimeFault     a process, port or folder of ours stands in the way
@@ -50,6 +51,10 @@ class EncoderError(UserError):
 
 class NotFinite(EncoderError, ValueError):
     """A vector is not finite: of one text that text's fault, of every text the weights'. So it is both."""
+
+
+class NotEncodable(EncoderError, ValueError):
+    """An input cannot be encoded. Of a row it is that row's failure, of a question the asker's: so it is both."""
 
 
 class ProviderBusy(UserError):

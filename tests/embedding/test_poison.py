@@ -1,7 +1,4 @@
-"""One bad row per kind: the others are done, the bad one is named, and only retry or a change takes it again.
-
-Broken images are no kind yet: there is no image field.
-"""
+"""One bad row per kind: the others are done, the bad one is named, and only retry or a change takes it again."""
 
 from __future__ import annotations
 
@@ -12,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
+from image_store import CountingImageEncoder, ImageStore
+from tiny_vision import photo_bytes
 
+from vector_assets.encoder.image import decode
 from vector_assets.records import Vectors
 from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
+from vector_assets.stores import relation
 from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.workspace import Workspace
 
@@ -150,6 +151,60 @@ def test_ten_megabytes_of_text_are_stored(store: FakeStore, execute: Execute, na
     assert size == 10 * 2**20
     assert states(execute, store)[7] == "done"
     assert store.embed().latest.unchanged == GOOD
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (photo_bytes(7)[:1500], "the image is broken"),
+        (b"no image at all", "not an image, or its head is broken"),
+        (b"", "the image is empty"),
+        (bytes(30_000), "more than 20,000 bytes"),
+    ],
+    ids=["truncated", "no image", "empty", "too large"],
+)
+def test_a_broken_image(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str, images: CountingImageEncoder,
+    monkeypatch: pytest.MonkeyPatch, broken: bytes, reason: str,
+) -> None:  # fmt: skip
+    for module in (decode, relation):
+        monkeypatch.setattr(module, "IMAGE_BYTES", 20_000)
+    execute(f"create table {name} (id bigint primary key, photo bytea, note text)")
+    for i in range(1, GOOD + 1):
+        execute(f"insert into {name} values (%s, %s, 'n')", (i, broken if i == 7 else photo_bytes(i)))
+    spaces = {"photo": {"kind": "image", "fields": ["photo"], "encoder": "./model"}}
+    store = ImageStore(workspace, declare(fields={"photo": "image"}, spaces=spaces), images)
+
+    report = store.embed().latest
+    assert (report.encoded, report.failed) == (GOOD - 1, 1)
+    assert sorted(images.encoded) == sorted(photo_bytes(i) for i in range(1, GOOD + 1) if i != 7)
+    assert states(execute, store) == {i: "failed" if i == 7 else "done" for i in range(1, GOOD + 1)}
+    (failure,) = workspace.failures.list(name)
+    assert (failure.stage, failure.row_key, failure.attempts) == ("embeddings", "[7]", 1)
+    assert reason in failure.error
+    ((content,),) = execute("select content from ops.failures where collection = %s", (name,))
+    assert f"{min(len(broken), 20_001):,} bytes" in str(content), (
+        "no more of it is read than shows that it is too large"
+    )
+
+    images.encoded.clear()
+    calls = images.calls
+    assert store.embed().latest.unchanged == GOOD
+    assert images.calls == calls, "a second run does not take it again"
+
+    assert retry_failures(store).rows == 1
+    report = store.embed().latest
+    assert (report.failed, report.unchanged) == (1, GOOD - 1)
+    assert images.calls > calls
+    assert images.encoded == []
+    assert workspace.failures.list(name)[0].attempts == 2
+
+    execute(f"update {name} set note = 'unread' where id = 7")
+    assert store.embed().latest.unchanged == GOOD, "an unread column is no reason"
+    execute(f"update {name} set photo = %s where id = 7", (photo_bytes(7),))
+    assert store.embed().latest.encoded == 1, "taken again when its bytes changed"
+    assert images.encoded == [photo_bytes(7)]
+    assert workspace.failures.list(name) == ()
 
 
 # -- rows that cannot be read ------------------------------------------------------------------------------------

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from vector_assets.errors import SourceError
 from vector_assets.records import RawRow
 from vector_assets.source.infer import new_declaration
 from vector_assets.source.open import open_source
-from vector_assets.spec import FileSource
+from vector_assets.spec import FileSource, ImageSpace
 from vector_assets.spec.load import load_text
 
 SCIFACT = Path(__file__).resolve().parents[3] / "shared/data/scifact/corpus.jsonl.gz"
@@ -87,3 +89,22 @@ def test_scifact_needs_no_hand(tmp_path: Path) -> None:
     assert collection.fields == {"title": "text", "text": "text"}
     assert collection.spaces["text"].fields == ["title", "text"]
     assert sum(1 for _ in open_source(collection).rows()) == 5183
+
+
+def test_paths_of_images_are_no_texts(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": str(n), "title": f"Thing {n}", "photo": f"pictures/{n}.JPG"}) for n in range(9)]
+    (tmp_path / "things.jsonl").write_text("\n".join(lines))
+    text = new_declaration("things", str(tmp_path / "things.jsonl"), folder=tmp_path, root=tmp_path)
+    assert load_text(text, "defs.yaml", tmp_path).fields == {"title": "text"}
+    assert "# photo: left out, holds images; declare it as image, with a space {kind: image" in text
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "dataset"])
+def test_where_there_are_images_only_they_are_what_the_vector_is_made_of(tmp_path: Path, kind: str) -> None:
+    content = b"\x89PNG\r\n\x1a\n"
+    value = {"path": "a/1.png", "bytes": content, "dataset": {"bytes": content, "path": "1.png"}}[kind]
+    parquet.write_table(pa.table({"id": ["a", "b"], "photo": [value, value]}), tmp_path / "a.parquet")
+    text = new_declaration("a", str(tmp_path / "a.parquet"), folder=tmp_path, root=tmp_path)
+    collection = load_text(text, "defs.yaml", tmp_path)
+    assert collection.fields == {"photo": "image"}
+    assert collection.spaces == {"image": ImageSpace(kind="image", fields=["photo"], encoder="./encoder")}

@@ -59,7 +59,10 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         ),
         (
             ("title: text", "title: nmber"),
-            ["5: fields.title: found 'nmber'; did you mean number?; expected one of text, number, datetime, category"],
+            [
+                "5: fields.title: found 'nmber'; did you mean number?; "
+                "expected one of text, number, datetime, category, image"
+            ],
         ),
         (
             ("kind: file", "kind: fil"),

@@ -41,19 +41,24 @@ def status(
 
 def search(
     collection: CollectionArgument,
-    query: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
+    query: Annotated[str | None, typer.Argument(help="What to look for, in words.", show_default=False)] = None,
+    image: Annotated[
+        str | None, typer.Option(help="An image to look for: a file or URL.", metavar="FILE", show_default=False)
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 10,
     method: MethodOption = "vector",
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the rows nearest to a question, in the live generation."""
+    """Find the rows nearest to a question, an image or both, in the live generation."""
     from vector_assets.show import hits_json, show_hits
 
     chosen = checked_method(method)
-    if not query.strip():
+    if query is None and image is None:
+        raise UserError("nothing is asked; expected a question in words, or --image FILE")
+    if query is not None and not query.strip():
         raise UserError("the question is empty; expected some text")
-    hits = open_client(project).collection(collection).search(query, k=k, method=chosen)
+    hits = open_client(project).collection(collection).search(query, image=image, k=k, method=chosen)
     if as_json:
         print_json(hits_json(hits))
     else:

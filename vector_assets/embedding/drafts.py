@@ -1,4 +1,4 @@
-"""A row on its way to vectors: its texts, its chunks, which old vectors still hold, and what is left to encode."""
+"""A row on its way to vectors: its inputs, its chunks, which old vectors still hold, and what is left to encode."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vector_assets.embedding.encoding import ROW_FAULTS, TextCoder
-from vector_assets.embedding.text import row_chunks, row_text
-from vector_assets.records import Chunk, EmbeddedRow, Encoded, Generation, PendingRow, Vectors
+from vector_assets.embedding.encoding import ROW_FAULTS, Coder
+from vector_assets.embedding.text import row_chunks, row_input
+from vector_assets.records import Chunk, EmbeddedRow, Encoded, Generation, Input, PendingRow, Vectors
 from vector_assets.source.sentences import Span
 
 # Vectors that are held at once; a row with more is held by itself.
@@ -25,7 +25,7 @@ class Draft:
     """One row. ``fresh`` counts the chunks whose text is encoded, ``encoded`` says whether anything is."""
 
     row: PendingRow
-    texts: tuple[str, ...] = ()  # what each space reads; "" where there is nothing
+    inputs: tuple[Input, ...] = ()  # what each space reads; "" where there is nothing
     spans: tuple[Span, ...] = ()
     digests: tuple[bytes, ...] = ()
     own_text: bool = False  # its chunks are pieces of the chunked space's text
@@ -67,10 +67,11 @@ def is_large(group: Sequence[Draft]) -> bool:
 
 def _draft(row: PendingRow, generation: Generation) -> Draft:
     try:
-        texts = [row_text(values) for values in row.inputs]
+        inputs = [row_input(values, part.kind) for values, part in zip(row.inputs, generation.parts, strict=True)]
         chunked = generation.chunked
-        whole = "\n".join(texts)
-        spans: Sequence[Span] = [(0, len(whole))] if whole.strip() else []
+        whole = "\n".join(text for text in inputs if isinstance(text, str))
+        images = [image for image in inputs if isinstance(image, bytes)]
+        spans: Sequence[Span] = [(0, len(whole))] if whole.strip() or images else []
         own_text = False
         if chunked is not None:
             rule = generation.parts[chunked].chunk
@@ -78,14 +79,21 @@ def _draft(row: PendingRow, generation: Generation) -> Draft:
             text, found = row_chunks(row.inputs[chunked], rule)
             # A row with nothing but its other spaces has one vector of those.
             own_text, spans, whole = bool(found), found or [(0, 0)] * bool(spans), text
-        digests = tuple(hashlib.sha256(whole[start:stop].encode()).digest() for start, stop in spans)
-        return Draft(row, tuple(texts), tuple(spans), digests, own_text)
+        digests = tuple(_digest(whole[start:stop], () if own_text else images) for start, stop in spans)
+        return Draft(row, tuple(inputs), tuple(spans), digests, own_text)
     except ROW_FAULTS as error:
         return Draft(row, error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def encode_group(group: Sequence[Draft], generation: Generation, coder: TextCoder) -> list[EmbeddedRow]:
-    """Encode what has to be; a text that cannot be encoded fails its row, and no other."""
+def _digest(text: str, images: Sequence[bytes]) -> bytes:
+    total = hashlib.sha256(text.encode())
+    for image in images:
+        total.update(b"\0" + hashlib.sha256(image).digest())
+    return total.digest()
+
+
+def encode_group(group: Sequence[Draft], generation: Generation, coder: Coder) -> list[EmbeddedRow]:
+    """Encode what has to be; an input that cannot be encoded fails its row, and no other."""
     work = _Work.of(group, generation)
     for number in range(len(generation.parts)):
         work.fill(number, coder)
@@ -105,7 +113,7 @@ class _Work:
     vectors: Vectors
     present: NDArray[np.int64]
     truncated: NDArray[np.bool_]
-    wanted: dict[str, list[Target]] = field(default_factory=dict)
+    wanted: dict[Input, list[Target]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, group: Sequence[Draft], generation: Generation) -> _Work:
@@ -115,34 +123,34 @@ class _Work:
             np.zeros(count, np.bool_),
         )  # fmt: skip
 
-    def fill(self, number: int, coder: TextCoder) -> None:
-        """Take over what still holds of one part, and encode each other text once, however often it stands."""
+    def fill(self, number: int, coder: Coder) -> None:
+        """Take over what still holds of one part, and encode each other input once, however often it stands."""
         self.wanted = {}
         for draft in self.group:
             if draft.error:
                 continue
             if self.generation.parts[number].chunk and draft.own_text:
                 self._chunks(draft, number)
-            elif draft.texts[number]:
+            elif isinstance(draft.inputs[number], bytes) or draft.inputs[number]:
                 self._whole(draft, number)
         if not self.wanted:
             return
         part = self.generation.parts[number]
-        texts = list(self.wanted)
+        inputs = list(self.wanted)
 
         def store(start: int, encoded: Encoded) -> None:
-            for place, text in enumerate(texts[start : start + len(encoded.vectors)]):
-                for _, target in self.wanted[text]:
+            for place, wanted in enumerate(inputs[start : start + len(encoded.vectors)]):
+                for _, target in self.wanted[wanted]:
                     self._put(number, target, encoded.vectors[place], bool(encoded.truncated[place]))
 
-        for place, error in coder.encode(part, texts, store).items():
-            for draft, _ in self.wanted[texts[place]]:
+        for place, error in coder.encode(part, inputs, store).items():
+            for draft, _ in self.wanted[inputs[place]]:
                 draft.error = error
 
     def _chunks(self, draft: Draft, number: int) -> None:
         known = draft.row.kept_chunks(number)
         place = draft.row.places[number] if known else None
-        text = draft.texts[number]
+        text = str(draft.inputs[number])
         for at, ((start, stop), digest) in enumerate(zip(draft.spans, draft.digests, strict=True), start=draft.at):
             old = known.get(digest)
             if old is not None and place is not None:
@@ -158,7 +166,7 @@ class _Work:
         if kept is not None:
             self._put(number, draft.place, _unit(kept), all(old.truncated for old in draft.row.old))
             return
-        self.wanted.setdefault(draft.texts[number], []).append((draft, draft.place))
+        self.wanted.setdefault(draft.inputs[number], []).append((draft, draft.place))
         draft.encoded = True
         if not draft.own_text:
             draft.fresh = 1

@@ -1,4 +1,4 @@
-"""Texts to vectors, whatever goes wrong: a bad text is one text, memory and providers are nobody's fault."""
+"""Inputs to vectors, whatever goes wrong: a bad one is one row, memory and providers are nobody's fault."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from vector_assets.encoder.image.samples import probe_image
 from vector_assets.errors import EncoderError, ProviderBusy
-from vector_assets.records import Encoded, Encoder, Part
+from vector_assets.records import Encoded, Encoder, Input, Part
 
 # What an encoder raises for an input it cannot take; anything else is a fault of ours and ends the run.
 ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
@@ -19,6 +20,8 @@ ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
 PROBE = "one plain sentence"
 # What an encoder is given in one call. Bounds the memory of tokenizing; how much is computed at once is its own affair.
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
+# An image weighs as much as its pixels do once they are decoded and resized, however short its file is.
+_IMAGES_AT_ONCE = 64
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 Answer = TypeVar("Answer")
@@ -41,18 +44,18 @@ class Backoff:
         return max(pause, asked or 0.0) * (1 + self.jitter() / 4)
 
 
-class TextCoder:
-    """Encodes texts for one sync. What fits into memory is learned once and remembered."""
+class Coder:
+    """Encodes the inputs of one sync. What fits into memory is learned once and remembered."""
 
     def __init__(self, load: Callable[[], Mapping[str, Encoder]], backoff: Backoff) -> None:
-        """``load`` is called at the first text, so that a sync with nothing to encode loads no model."""
+        """``load`` is called at the first input, so that a sync with nothing to encode loads no model."""
         self.backoff = backoff
         self.limit = TEXTS_AT_ONCE
         self._load = load
         self._encoders: Mapping[str, Encoder] | None = None
 
-    def encode(self, part: Part, texts: Sequence[str], store: Store) -> dict[int, str]:
-        """Hand the vectors of ``texts`` to ``store``, some at a time; return the error of each text that has none.
+    def encode(self, part: Part, texts: Sequence[Input], store: Store) -> dict[int, str]:
+        """Hand the vectors of ``texts`` (or images) to ``store``, some at a time; return the error of each without.
 
         A fault halves the texts down to the one that causes it. It is that text's fault only when the encoder still
         takes a plain one; else the error ends the run, and no row is blamed for a lost device. Raises EncoderError
@@ -93,23 +96,29 @@ class TextCoder:
         return errors
 
     def _probe(self, part: Part, encoder: Encoder) -> None:
+        plain, called = (probe_image(), "image") if part.kind == "image" else (PROBE, "sentence")
         try:
-            self._ask([PROBE], part, encoder)
+            self._ask([plain], part, encoder)
         except ROW_FAULTS as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise EncoderError(
-                f"space {part.space}: the encoder does not even take a plain sentence ({reason}); mend the encoder, "
+                f"space {part.space}: the encoder does not even take a plain {called} ({reason}); mend the encoder, "
                 "no row is to blame"
             ) from error
 
-    def _batch_end(self, texts: Sequence[str], start: int, end: int) -> int:
-        stop, characters = start + 1, len(texts[start])
-        while stop < min(end, start + self.limit) and characters + len(texts[stop]) <= CHARACTERS_AT_ONCE:
-            characters += len(texts[stop])
+    def _batch_end(self, texts: Sequence[Input], start: int, end: int) -> int:
+        stop, characters = start + 1, _weight(texts[start])
+        while stop < min(end, start + self.limit) and characters + _weight(texts[stop]) <= CHARACTERS_AT_ONCE:
+            characters += _weight(texts[stop])
             stop += 1
         return stop
 
-    def _make_smaller(self, part: Part, texts: Sequence[str]) -> None:
+    def _make_smaller(self, part: Part, texts: Sequence[Input]) -> None:
+        if len(texts) == 1 and isinstance(texts[0], bytes):
+            raise EncoderError(
+                f"space {part.space}: one image of {len(texts[0]):,} bytes does not fit into memory by itself; use a "
+                "machine with more memory"
+            )
         if len(texts) == 1:
             raise EncoderError(
                 f"space {part.space}: one text of {len(texts[0]):,} characters does not fit into memory by itself; "
@@ -117,7 +126,7 @@ class TextCoder:
             )
         self.limit = len(texts) // 2
 
-    def _ask(self, texts: Sequence[str], part: Part, encoder: Encoder) -> Encoded:
+    def _ask(self, texts: Sequence[Input], part: Part, encoder: Encoder) -> Encoded:
         return self._patiently(lambda: _checked(encoder.encode_documents(texts), texts, part), part)
 
     def _patiently(self, call: Callable[[], Answer], part: Part) -> Answer:
@@ -146,7 +155,11 @@ def is_memory_fault(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
 
 
-def _checked(encoded: Encoded, texts: Sequence[str], part: Part) -> Encoded:
+def _weight(text: Input) -> int:
+    return len(text) if isinstance(text, str) else CHARACTERS_AT_ONCE // _IMAGES_AT_ONCE
+
+
+def _checked(encoded: Encoded, texts: Sequence[Input], part: Part) -> Encoded:
     if encoded.vectors.shape != (len(texts), part.dims):
         raise AssertionError(
             f"space {part.space}: encoder gave {encoded.vectors.shape}, expected {(len(texts), part.dims)}"

@@ -54,7 +54,8 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, tuple(space.fields), chunk_rule(space)))
+        fields = tuple(space.fields)
+        parts.append(Part(name, offset, encoder.dims, encoder.digest, fields, chunk_rule(space), space.kind))
         offset += encoder.dims
     if offset > HALFVEC_DIMS:
         raise UserError(

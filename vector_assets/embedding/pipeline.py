@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vector_assets.embedding.drafts import Draft, draft_groups, encode_group, is_large
-from vector_assets.embedding.encoding import Backoff, TextCoder
+from vector_assets.embedding.encoding import Backoff, Coder
 from vector_assets.records import EmbeddedRow, EmbedReport, Encoder, Generation, PendingRow
 
 Progress = Callable[[int, int], None]
@@ -68,7 +68,7 @@ def embed(
 ) -> EmbedReport:
     """Make a generation equal to its source. ``encoders`` is called only when a row has to be encoded."""
     started = time.perf_counter()
-    coder = TextCoder(encoders, backoff or Backoff())
+    coder = Coder(encoders, backoff or Backoff())
     counts = _Counts()
     removed = target.remove_gone()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:

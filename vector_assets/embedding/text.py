@@ -1,4 +1,4 @@
-"""The text of a row, as a text encoder reads it."""
+"""What an encoder reads of a row: its text, or its image."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
 
-from vector_assets.records import ChunkRule, Value
+from vector_assets.records import ChunkRule, Input, Kind, Value
 from vector_assets.source.chunking import chunk_spans
 from vector_assets.source.sentences import Span
+
+
+def row_input(values: Sequence[Value], kind: Kind) -> Input:
+    """Return what an encoder of some kind reads of a row; "" where there is nothing to read."""
+    if kind == "text":
+        return row_text(values)
+    (image,) = values
+    if image is None:
+        return ""
+    if not isinstance(image, bytes):
+        raise TypeError(f"expected the bytes of an image, found {type(image).__name__}")
+    return image
 
 
 def row_text(values: Sequence[Value]) -> str:

@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from vector_assets.encoder.image.samples import from_text
 from vector_assets.errors import CanaryMismatch
-from vector_assets.records import Canary, Encoder, Vectors
+from vector_assets.records import Canary, Encoder, Input, Vectors
 
 QUERY_BOUND = 0.9999
 PER_ROLE = 8
@@ -65,11 +66,14 @@ class CanaryReport:
 
 
 def make_canaries(encoder: Encoder, documents: Sequence[str], queries: Sequence[str]) -> tuple[Canary, ...]:
-    """Return canaries with the vectors that the encoder gives now; the encoder must be in full precision."""
+    """Return canaries with the vectors that the encoder gives now; the encoder must be in full precision.
+
+    Inputs are texts, those of an image encoder images as ``data:`` URLs.
+    """
     found: list[Canary] = []
     roles: tuple[tuple[Literal["document", "query"], Sequence[str], Vectors], ...] = (
-        ("document", documents, encoder.encode_documents(documents).vectors),
-        ("query", queries, encoder.encode_queries(queries)),
+        ("document", documents, encoder.encode_documents(_inputs(encoder, documents)).vectors),
+        ("query", queries, encoder.encode_queries(_inputs(encoder, queries))),
     )
     for role, texts, vectors in roles:
         found.extend(Canary(role, text, tuple(map(float, vector))) for text, vector in zip(texts, vectors, strict=True))
@@ -83,8 +87,10 @@ def check_canaries(encoder: CheckedEncoder, canaries: Sequence[Canary], *, store
     """
     documents = [canary for canary in canaries if canary.role == "document"]
     queries = [canary for canary in canaries if canary.role == "query"]
-    document_cosine, document_text = _least(documents, encoder.encode_documents([c.text for c in documents]).vectors)
-    query_cosine, query_text = _least(queries, encoder.encode_queries([c.text for c in queries]))
+    document_cosine, document_text = _least(
+        documents, encoder.encode_documents(_inputs(encoder, [c.text for c in documents])).vectors
+    )
+    query_cosine, query_text = _least(queries, encoder.encode_queries(_inputs(encoder, [c.text for c in queries])))
     return CanaryReport(
         encoder=encoder.digest,
         stored=stored or encoder.digest,
@@ -110,6 +116,11 @@ def require(report: CanaryReport) -> CanaryReport:
                 f"{report.stored[:12]}: {role} {text[:40]!r} has cosine {cosine:.6f}, expected at least {bound}"
             )
     return report
+
+
+def _inputs(encoder: Encoder, texts: Sequence[str]) -> Sequence[Input]:
+    """Return stored inputs as the encoder takes them."""
+    return [from_text(text) for text in texts] if getattr(encoder, "reads", "text") == "image" else texts
 
 
 def _least(canaries: Sequence[Canary], vectors: Vectors) -> tuple[float, str]:

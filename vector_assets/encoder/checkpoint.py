@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from vector_assets.encoder.canaries import DEFAULT_DOCUMENTS, DEFAULT_QUERIES, make_canaries
 from vector_assets.encoder.canary_file import read_canaries, write_canaries
 from vector_assets.encoder.contract import (
@@ -29,6 +31,8 @@ from vector_assets.encoder.contract import (
     write_contract,
 )
 from vector_assets.encoder.files import check_folder, checkpoint_digest, is_provider, model_files
+from vector_assets.encoder.image.contract import read_image_contract
+from vector_assets.encoder.image.files import check_image_folder, is_image_checkpoint
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
@@ -55,7 +59,7 @@ def make_checkpoint(
     root.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
     try:
-        _copy(source, working)
+        copy_model(source, working)
         contract = derive_contract(working, settings)
         if settings is not None:
             _state_settings(working, contract)
@@ -74,13 +78,19 @@ def make_checkpoint(
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a stored checkpoint; its digest is computed from the files. Raises EncoderError when it is none."""
-    if not is_provider(folder):
-        check_folder(folder)
-    contract = read_contract(folder)
-    return Checkpoint(checkpoint_digest(folder), folder, contract.model_dump(), read_canaries(folder))
+    contract: BaseModel
+    if is_image_checkpoint(folder):
+        check_image_folder(folder)
+        contract = read_image_contract(folder)
+    else:
+        if not is_provider(folder):
+            check_folder(folder)
+        contract = read_contract(folder)
+    return Checkpoint(checkpoint_digest(folder), folder, contract.model_dump(mode="json"), read_canaries(folder))
 
 
-def _copy(source: Path, destination: Path) -> None:
+def copy_model(source: Path, destination: Path) -> None:
+    """Copy the files that make the model, and nothing else."""
     for path in model_files(source):
         target = destination / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)

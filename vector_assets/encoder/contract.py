@@ -72,13 +72,13 @@ def read_contract(folder: Path) -> Contract:
         raise EncoderError(f"{path}: {key}: {first['msg']}") from None
 
 
-def write_contract(folder: Path, contract: Contract) -> None:
+def write_contract(folder: Path, contract: BaseModel) -> None:
     """Write the contract in one canonical form, so that equal contracts are equal bytes."""
     text = json.dumps(contract.model_dump(), sort_keys=True, indent=1, ensure_ascii=False)
     (folder / CONTRACT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def differences(a: Contract, b: Contract) -> list[str]:
+def differences(a: BaseModel, b: BaseModel) -> list[str]:
     """Return one readable line for each thing on which two contracts disagree; empty when they agree."""
     left, right = a.model_dump(), b.model_dump()
     return [f"{name}: {left[name]!r} != {right[name]!r}" for name in left if left[name] != right[name]]

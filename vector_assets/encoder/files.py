@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
         raise EncoderError(f"{folder}: config.json names code of its own (auto_map), which is not run")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise EncoderError(f"{folder}: tokenizer.json is missing; save the tokenizer into the same folder")
-    _check_weights(folder)
+    check_weights(folder)
     for module in modules_of(folder):
         if not str(module["type"]).startswith(_TRUSTED):
             raise EncoderError(
@@ -68,10 +68,11 @@ def check_folder(folder: Path) -> None:
         if folder.resolve() not in (inner.resolve(), *inner.resolve().parents):
             raise EncoderError(f"{folder}: modules.json points outside of the folder: {module['path']}")
         if inner.is_dir() and inner != folder:
-            _check_weights(inner, required=False)
+            check_weights(inner, required=False)
 
 
-def _check_weights(folder: Path, *, required: bool = True) -> None:
+def check_weights(folder: Path, *, required: bool = True) -> None:
+    """Raise EncoderError where the weights are pickles, or are none although they are ``required``."""
     files = [path for path in folder.iterdir() if path.is_file()]
     if any(path.suffix == ".safetensors" for path in files):
         return

@@ -30,14 +30,16 @@ class Download(Protocol):
 
 
 def resolve_encoder(
-    name: str, *, folder: Path, models: ModelLookup | None = None, download: Download | None = None
-) -> Path:
+    name: str, *, folder: Path, models: ModelLookup | None = None, download: Download | None = None,
+    check: Callable[[Path], None] = check_folder,
+) -> Path:  # fmt: skip
     """Return the checked folder of ``minilm``, ``./folder``, ``hf:owner/name@revision`` or ``models:/NAME@alias``.
 
-    Relative folders start from ``folder``, the collection's own. Raises EncoderError, in one line, for anything else.
+    Relative folders start from ``folder``, the collection's own. ``check`` says what a folder must hold. Raises
+    EncoderError, in one line, for anything else.
     """
     found = _locate(name, folder=folder, models=models, download=download or _snapshot)
-    check_folder(found)
+    check(found)
     return found
 
 

@@ -14,7 +14,7 @@ from vector_assets.records.embedding import (
     PendingRow,
     RowState,
 )
-from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Vectors
+from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Vectors
 from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
 from vector_assets.records.source import (
     BadRow,
@@ -44,9 +44,12 @@ __all__ = [
     "Encoder",
     "Generation",
     "GenerationState",
+    "Input",
+    "Inputs",
     "JudgedQuery",
     "Key",
     "KeyColumn",
+    "Kind",
     "OldChunk",
     "Pair",
     "Part",

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vector_assets.records.encoder import Kind
 from vector_assets.records.source import Key, Value
 
 GenerationState = Literal["building", "candidate", "live", "retired", "failed"]
@@ -37,10 +38,11 @@ class Part:
     checkpoint: str
     fields: tuple[str, ...]
     chunk: ChunkRule | None = None
+    kind: Kind = "text"
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> Part:
-        """Read a part of a stored layout; those written before there were chunks have none."""
+        """Read a part of a stored layout; those written before there were chunks or images say nothing of them."""
         chunk = cast(Mapping[str, object] | None, stored.get("chunk"))
         return cls(
             space=str(stored["space"]),
@@ -49,6 +51,7 @@ class Part:
             checkpoint=str(stored["checkpoint"]),
             fields=tuple(cast(list[str], stored["fields"])),
             chunk=ChunkRule(**cast(dict[str, Any], dict(chunk))) if chunk else None,
+            kind=cast(Kind, stored.get("kind", "text")),
         )
 
     @property

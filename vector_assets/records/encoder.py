@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]  # (n, dims)
+Kind = Literal["text", "image"]  # what a space reads
+Input = str | bytes  # one text, or one image as the bytes of its file
+# Each encoder takes inputs of its own kind only, which Any leaves it to say.
+Inputs = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Vectors of some texts, in their order; ``truncated`` tells which were cut at the encoder's limit."""
+    """Vectors of some inputs, in their order; ``truncated`` tells which were cut at the encoder's limit."""
 
     vectors: Vectors
     truncated: NDArray[np.bool_]
@@ -23,7 +27,7 @@ class Encoded:
 
 
 class Encoder(Protocol):
-    """Maps texts to unit vectors. ``digest`` names the checkpoint, ``dims`` the width."""
+    """Maps inputs of one kind to unit vectors. ``digest`` names the checkpoint, ``dims`` the width."""
 
     @property
     def digest(self) -> str:
@@ -35,18 +39,18 @@ class Encoder(Protocol):
         """Width of a vector."""
         ...
 
-    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+    def encode_documents(self, inputs: Inputs, /) -> Encoded:
         """Encode rows in bulk, in the fast precision that the machine was measured to allow."""
         ...
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+    def encode_queries(self, inputs: Inputs, /) -> Vectors:
         """Encode questions, in full precision."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A stored input with the vector it had when the checkpoint was made."""
+    """A stored input with the vector it had when the checkpoint was made. An image is stored as a ``data:`` URL."""
 
     role: Literal["query", "document"]
     text: str
@@ -59,7 +63,7 @@ class Checkpoint:
 
     digest: str
     folder: Path
-    contract: Mapping[str, str | int | float | bool | None]
+    contract: Mapping[str, object]
     canaries: tuple[Canary, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_id: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-Value = str | int | float | datetime | None
+Value = str | int | float | datetime | bytes | None
 Key = tuple[str | int, ...]
 
 

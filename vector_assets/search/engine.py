@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-
+from vector_assets.embedding.question import question_vectors
 from vector_assets.embedding.text import row_text
-from vector_assets.errors import NotLive
+from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Part, Value, Vectors
 
 Method = Literal["vector", "exact"]
@@ -84,12 +83,14 @@ class SearchEngine:
         self._encoders: dict[str, Encoder] = {}
         self._generation: Generation | None = None
 
-    def search(self, question: str, *, k: int = 10, method: Method = "vector") -> Hits:
-        """Return the k nearest rows. A swap in between is followed, never mixed."""
+    def search(
+        self, question: str | None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
+    ) -> Hits:
+        """Return the k nearest rows to a text, an image or both. A swap in between is followed, never mixed."""
         started = time.perf_counter()
         for attempt in (1, 2, 3):
             generation = self._current(fresh=attempt > 1)
-            vector = self.encode(generation, [question])[0]
+            vector = self._asked(generation, question, image)
             try:
                 hits = self.reader.search(generation, vector, k=k, exact=method == "exact")
             except NotLive:
@@ -101,11 +102,14 @@ class SearchEngine:
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""
-        vectors = np.zeros((len(questions), generation.dims), dtype=np.float32)
-        for part in generation.parts:
-            vectors[:, part.place] = self._encoder(part.checkpoint).encode_queries(questions)
-        scaled: Vectors = (vectors / np.sqrt(len(generation.parts))).astype(np.float32)
-        return scaled
+        return question_vectors(generation, self._encoder, texts=questions)
+
+    def _asked(self, generation: Generation, question: str | None, image: bytes | None) -> Vectors:
+        if question is None and image is None:
+            raise UserError(f"collection {self.collection}: nothing is asked; expected a question or an image")
+        texts, images = [] if question is None else [question], [] if image is None else [image]
+        vector: Vectors = question_vectors(generation, self._encoder, texts=texts, images=images)[0]
+        return vector
 
     def _current(self, *, fresh: bool) -> Generation:
         if fresh or self._generation is None:

@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from vector_assets.errors import SourceError
 from vector_assets.records import BadRow, KeyColumn, RawRow, SourcePart
-from vector_assets.source.formats import ENDINGS, READERS, Line, Request, bad_row, parquet_type
+from vector_assets.source.formats import ENDINGS, READERS, Line, Request, bad_row, is_text_type, parquet_type
+from vector_assets.source.images import images_stamp, is_path, read_image
 from vector_assets.source.partitions import as_glob, partition_of
 from vector_assets.source.storable import is_storable
 from vector_assets.source.storage import NoFile, SourceFile, find_files, open_bytes, open_seekable
-from vector_assets.source.values import WrongValue, convert, convert_cell, found
+from vector_assets.source.values import WrongValue, convert, convert_cell, found, shown
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.source import FileFormat, FileSource
 
@@ -34,8 +35,10 @@ class FileReader:
     def __init__(self, collection: Collection, source: FileSource) -> None:
         self._source = source
         self._fields = collection.fields
+        self._images = [name for name, kind in collection.fields.items() if kind == "image"]
         self._url = collection.resolve(source.path)
         self._files: dict[str, SourceFile] = {}
+        self._noted: dict[SourceFile, list[str]] = {}
 
     @cached_property
     def files(self) -> tuple[SourceFile, ...]:
@@ -56,15 +59,17 @@ class FileReader:
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def fingerprint(self) -> str:
-        """Digest of every file's path, size and time of writing, and of how they are read."""
-        files = [[file.name, file.size, file.stamp] for file in self._find_now()]
+        """Digest of every file's path, size and time of writing, and of how they are read; of images they name too."""
+        found_now = self._find_now()
+        self._noted = {file: self._seen_images(file) for file in found_now}  # parts() is asked next
+        files = [[file.name, file.size, file.stamp, *self._noted[file]] for file in found_now]
         return hashlib.sha256(json.dumps([self.scope, files]).encode()).hexdigest()
 
     def parts(self) -> tuple[SourcePart, ...]:
-        """Return the files with what tells that they changed: etag or time of writing, and size."""
+        """Return the files with what tells that they changed, or an image they name: etag or time of writing, size."""
         files = self._find_now()
         self._files = {file.name: file for file in files}
-        return tuple(SourcePart(file.name, f"{file.size} {file.stamp}", self._partition(file) or "") for file in files)
+        return tuple(SourcePart(file.name, self._version(file), self._partition(file) or "") for file in files)
 
     def read(self, parts: Sequence[SourcePart]) -> Iterator[tuple[SourcePart, RawRow | BadRow]]:
         """Stream the rows of some files."""
@@ -116,9 +121,35 @@ class FileReader:
     def _partition(self, file: SourceFile) -> str | None:
         return partition_of(file, self._url, self._source)
 
-    def _lines(self, file: SourceFile, columns: _Columns) -> Generator[Line | BadRow]:
+    def _version(self, file: SourceFile) -> str:
+        images = self._noted.pop(file) if file in self._noted else self._seen_images(file)
+        return " ".join([str(file.size), file.stamp, *images])
+
+    def _seen_images(self, file: SourceFile) -> list[str]:
+        """What tells that an image beside a file changed; nothing where the file names none.
+
+        The file is read for the names: nothing short of that says which images are of its rows.
+        """
+        if not self._images or self._holds_images(file):
+            return []
+        columns = _Columns(self._images[0], tuple(self._images[1:]))
+        with closing(self._lines(file, columns, self._images)) as lines:
+            named = (value for line in lines if isinstance(line, Line) for value in line.values if is_path(value))
+            return [images_stamp((str(path) for path in named), file)]
+
+    def _holds_images(self, file: SourceFile) -> bool:
+        """Tell whether all images stand in the file itself, which only Parquet can."""
+        if self._format(file) != "parquet":
+            return False
+        with open_seekable(file) as stream:
+            kinds = [parquet_type(stream, file.name, name) for name in self._images]
+        return not any(map(is_text_type, kinds))
+
+    def _lines(
+        self, file: SourceFile, columns: _Columns, names: Sequence[str] | None = None
+    ) -> Generator[Line | BadRow]:
         kind = self._format(file)
-        wanted = [self._source.id, *self._fields]
+        wanted = [self._source.id, *self._fields] if names is None else names
 
         def tell(existing: Sequence[str]) -> None:
             columns.seen(existing)
@@ -134,9 +165,11 @@ class FileReader:
         values = []
         for (name, kind), value in zip(self._fields.items(), line.values[1:], strict=True):
             try:
+                if kind == "image" and is_path(value):
+                    value = read_image(str(value), file)
                 values.append(converter(value, kind))
             except WrongValue as error:
-                content = json.dumps(line.values, default=str, ensure_ascii=False)
+                content = json.dumps(line.values, default=shown, ensure_ascii=False)
                 return replace(bad_row(line.where, f"{name}: {error}", content), key=(key,))
         return RawRow(key=(key,), values=tuple(values))
 
@@ -185,7 +218,7 @@ class FileReader:
             kind = parquet_type(stream, file.name, self._source.id)
         if pa.types.is_integer(kind):
             return "bigint"
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        if is_text_type(kind):
             return "text"
         raise SourceError(f"{file.name}: {self._source.id} is {kind}; expected text or whole numbers")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from vector_assets.errors import SourceError
 from vector_assets.records import BadRow
 from vector_assets.source.formats import ENDINGS, READERS, Request
+from vector_assets.source.images import looks_like_images
 from vector_assets.source.storage import SourceFile, find_files, open_bytes, open_seekable
 from vector_assets.source.values import WrongValue, convert, convert_cell, plain
 from vector_assets.spec.declare import render_declaration
@@ -129,15 +130,23 @@ def declaration_of_rows(
 
 
 def _declared(name: str, source: Mapping[str, str], columns: Sequence[_Column], key: str) -> str:
-    kinds = {column.name: column.kind() for column in columns if column.name != key}
+    images = [column.name for column in columns if column.name != key and looks_like_images(column.present)]
+    kinds = {column.name: column.kind() for column in columns if column.name not in (key, *images)}
     usable = {column: found for column, found in kinds.items() if found and _is_name(column)}
     left_out = {column: _why(column, kinds[column]) for column in kinds if column not in usable}
+    left_out |= dict.fromkeys(
+        images, "holds images; declare it as image, with a space {kind: image, encoder: ./folder}"
+    )
+    shown = next(filter(_is_name, images), None)
+    if shown and not {"text", "category"} & set(usable.values()):
+        left_out.pop(shown)
     return render_declaration(
         name,
         source,
         list(usable.items()),
         text=_text([c for c in columns if usable.get(c.name) == "text"]),
         left_out=left_out,
+        image=shown,
     )
 
 

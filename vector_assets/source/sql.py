@@ -19,7 +19,7 @@ from vector_assets.source.formats import bad_row
 from vector_assets.source.keys import row_key
 from vector_assets.source.sql_connection import FILES, connected, read_url
 from vector_assets.source.storable import is_storable
-from vector_assets.source.values import WrongValue, convert, found, plain
+from vector_assets.source.values import WrongValue, convert, found, plain, shown
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.source import SqlSource
 
@@ -148,7 +148,7 @@ class SqlReader:
                 try:
                     values.append(convert(plain(value), type_))
                 except WrongValue as error:
-                    wrong = bad_row(row_key(key), f"{name}: {error}", json.dumps(list(row), default=str))
+                    wrong = bad_row(row_key(key), f"{name}: {error}", json.dumps(list(row), default=shown))
                     yield BadRow(wrong.where, wrong.error, wrong.content, key)
                     break
             else:

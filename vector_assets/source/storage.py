@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -90,9 +90,14 @@ def open_seekable(file: SourceFile) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", unpacked)
 
 
+def stamp_of(info: Mapping[str, object]) -> str:
+    """Return what tells that a file was written anew: its time of writing or its etag."""
+    return next((f"{name}={info[name]}" for name in _STAMPS if info.get(name) is not None), "")
+
+
 def _file(system: fsspec.AbstractFileSystem, path: str) -> SourceFile:
     info = system.info(path)
-    stamp = next((f"{name}={info[name]}" for name in _STAMPS if info.get(name) is not None), "")
+    stamp = stamp_of(info)
     name = path if isinstance(system, LocalFileSystem) else _without_password(str(system.unstrip_protocol(path)))
     return SourceFile(system=system, path=path, name=name, size=int(info.get("size") or 0), stamp=stamp)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from vector_assets.records import Value
 from vector_assets.source.storable import is_storable, what_is_not_storable
-from vector_assets.spec.field import FieldType
+from vector_assets.spec.field import IMAGE_BYTES, FieldType
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SHOWN = 60
@@ -23,6 +23,8 @@ class WrongValue(Exception):
 
 def found(value: object) -> str:
     """Describe a value in an error: its kind and its start."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value):,} bytes"
     text = repr(value)
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return {
@@ -34,6 +36,11 @@ def found(value: object) -> str:
         list: "a list",
         type(None): "null",
     }.get(type(value), f"{type(value).__name__} {shown}")
+
+
+def shown(value: object) -> str:
+    """Return what JSON cannot say as text, of bytes how many."""
+    return found(value) if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
 def plain(value: object) -> object:
@@ -105,9 +112,26 @@ def _datetime(value: object) -> datetime:
         raise WrongValue(f"expected a time between the years 1 and 9999 in UTC, found {value}") from None
 
 
+def too_large(size: int) -> str:
+    """Say that an image has too many bytes."""
+    return f"the image has {size:,} bytes; expected {IMAGE_BYTES:,} at most"
+
+
+def _image(value: object) -> bytes:
+    """Return the bytes of an image as they are, also from {bytes, path}, as datasets have it."""
+    if isinstance(value, dict) and "bytes" in value and value.keys() <= {"bytes", "path"}:
+        value = value["bytes"]
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise WrongValue(f"expected the bytes of an image, found {found(value)}")
+    if len(value) > IMAGE_BYTES:
+        raise WrongValue(too_large(len(value)))
+    return bytes(value)
+
+
 _CONVERT: dict[FieldType, Callable[[object], Value]] = {
     "text": _text,
     "category": _category,
     "number": _number,
     "datetime": _datetime,
+    "image": _image,
 }

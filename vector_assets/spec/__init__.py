@@ -1,19 +1,22 @@
 """What a user declares: frozen pydantic models, one file per noun. YAML and Python are the same model."""
 
+from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
-from vector_assets.spec.field import POSTGRES_TYPES, FieldType
+from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
+from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
-from vector_assets.spec.space import Chunking, Space, TextSpace
+from vector_assets.spec.space import Chunking, TextSpace
 from vector_assets.spec.training import LABELLED, UNLABELLED, Training
 
 __all__ = [
+    "IMAGE_BYTES",
     "LABELLED",
     "POSTGRES_TYPES",
     "UNLABELLED",
@@ -27,6 +30,8 @@ __all__ = [
     "FieldPairs",
     "FieldType",
     "FileSource",
+    "ImagePooling",
+    "ImageSpace",
     "Index",
     "LabelsFile",
     "Negatives",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
 from vector_assets.spec.evaluation import Evaluation
@@ -16,7 +17,6 @@ from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
-from vector_assets.spec.space import Space
 
 
 class Collection(Spec):
@@ -65,7 +65,10 @@ class Collection(Spec):
 
     @model_validator(mode="after")
     def _names_refer(self) -> Collection:
-        for wrong in (*self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice()):
+        for wrong in (
+            *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
+            *self._misplaced_images(),
+        ):  # fmt: skip
             raise ValueError(wrong)
         return self
 
@@ -119,6 +122,23 @@ class Collection(Spec):
         first, *others = [*(name for name, space in self.spaces.items() if space.chunk.by != "none"), ""]
         for name in filter(None, others):
             yield f"spaces.{name}.chunk: {first} is cut into chunks already; expected one such space in a collection"
+
+    def _misplaced_images(self) -> Iterator[str]:
+        """An image is read by a space of its kind, and by nothing else."""
+        images = {name for name, kind in self.fields.items() if kind == "image"}
+        for where, name in self._mentions():
+            space = self.spaces.get(where.split(".")[1]) if where.startswith("spaces.") else None
+            wants_image = space is not None and space.kind == "image"
+            if wants_image and name not in images:
+                yield f"{where}: {name} is of type {self.fields[name]}; expected one field of type image"
+            if not wants_image and name in images:
+                what = "a field of another type, or a space of kind image" if space else "a field of another type"
+                yield f"{where}: {name} is an image; expected {what}"
+        if images and isinstance(self.source, QueueSource):
+            yield f"fields.{min(images)}: a message carries no image; expected a source of files, sql or postgres"
+        is_asked = self.evaluation is not None and self.evaluation.queries is not None
+        if is_asked and all(space.kind == "image" for space in self.spaces.values()):
+            yield "evaluation.queries: are texts, and no space reads text; leave them out"
 
     def _wrong_for_source(self) -> Iterator[str]:
         if isinstance(self.source, FileSource | SqlSource | QueueSource) and self.source.id in self.fields:

@@ -22,11 +22,13 @@ def render_declaration(
     text: Sequence[str] | None = None,
     filters: Sequence[str] | None = None,
     left_out: Mapping[str, str] | None = None,
+    image: str | None = None,
 ) -> str:
     """Return a declaration that loads as it is.
 
     ``columns`` are without the key's. ``text`` are those the vector is made of: the text columns when not given,
-    else the categories. ``filters`` are suggested, in a comment. ``left_out`` tells why columns cannot be fields.
+    else the categories; where there are none of both, of the images in the column ``image``. ``filters`` are suggested,
+    in a comment. ``left_out`` tells why columns cannot be fields.
     """
     if not NAME.fullmatch(name):
         raise SpecError(
@@ -36,7 +38,7 @@ def render_declaration(
     read = (
         list(text) if text else [c for c in kinds if kinds[c] == "text"] or [c for c in kinds if kinds[c] == "category"]
     )
-    if not read:
+    if not read and not image:
         raise SpecError(f"{name}: no column holds text; expected at least one to make vectors of")
     wanted = list(filters) if filters is not None else [c for c in kinds if kinds[c] in _FILTERABLE]
     lines = [
@@ -44,19 +46,30 @@ def render_declaration(
         "attributes:",
         f"  name: {name}",
         f"  source: {_flow(source)}",
-        "  fields:                      # columns with their types: text, number, datetime or category",
+        "  fields:                      # columns with their types: text, number, datetime, category or image",
         *(f"    {_scalar(column)}: {kind}" for column, kind in columns),
+        *([f"    {_scalar(image)}: image"] if image and not read else []),
         *(f"    # {_comment(column)}: left out, {_comment(why)}" for column, why in (left_out or {}).items()),
     ]
     if wanted:
         lines.append(
             f"  # filters: {_flow(wanted)}    # fields copied beside the vectors, so that searches by them are fast"
         )
+    lines.append("  spaces:")
+    if read:
+        lines += [
+            "    text:",
+            f"      fields: {_flow(read)}    # what the vector is made of, in this order",
+            "      encoder: minilm          # or hf:owner/name@revision, ./folder, models:/NAME@alias",
+        ]
+    else:
+        lines += [
+            "    image:",
+            "      kind: image",
+            f"      fields: {_flow([str(image)])}",
+            "      encoder: ./encoder       # a vision model's folder; or hf:owner/name@revision, models:/NAME@alias",
+        ]
     lines += [
-        "  spaces:",
-        "    text:",
-        f"      fields: {_flow(read)}    # what the vector is made of, in this order",
-        "      encoder: minilm          # or hf:owner/name@revision, ./folder, models:/NAME@alias",
         "  # automation: {on_change: true}    # read the source again when it changes",
     ]
     return "\n".join(lines) + "\n"

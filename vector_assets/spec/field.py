@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-FieldType = Literal["text", "number", "datetime", "category"]
+FieldType = Literal["text", "number", "datetime", "category", "image"]
 
 #: The Postgres type that a field has in ``raw`` when we copy the source.
 POSTGRES_TYPES: dict[FieldType, str] = {
@@ -12,4 +12,8 @@ POSTGRES_TYPES: dict[FieldType, str] = {
     "number": "double precision",
     "datetime": "timestamp with time zone",
     "category": "text",
+    "image": "bytea",
 }
+
+#: The bytes that an image may have, as a file: more is a failure of its row.
+IMAGE_BYTES = 20_000_000

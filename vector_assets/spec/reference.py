@@ -58,6 +58,7 @@ A collection is one file, `defs/<collection>/defs.yaml`. `source`, `fields` and 
 | `category` | text, a whole number or a boolean | the cell |
 | `number` | a finite number | a decimal number such as `-1.5e3` |
 | `datetime` | ISO 8601 text, or a Parquet date or timestamp | ISO 8601 |
+| `image` | a path or URL; in Parquet also bytes, or `{{bytes, path}}` | a path or URL |
 
 Times without a zone are UTC. Null, and an empty cell, is a missing value. The id is text, or `bigint` where Parquet
 holds integers; whole numbers in JSONL become text. CSV and TSV have a header, and cells may be quoted with `"`.
@@ -141,6 +142,35 @@ The key is `distribution:module:qualname`. The fields are
 `summary` is the first sentence of the docstring. `body` is the code without signature and docstring; of a class, its
 attributes and the signatures of its methods. Files are parsed, never imported. Edits inside site-packages are seen
 when the distribution is installed anew.
+
+## Images
+
+```yaml
+  fields: {{photo: image, title: text}}
+  spaces:
+    photo: {{kind: image, fields: [photo], encoder: ./vision}}
+    text: {{fields: [title]}}
+```
+
+In files a path is relative to the file that names it; URLs go through fsspec. The bytes are copied to `raw` as they are
+(`bytea`), and their sha256 is part of what says that a row changed. In a table in place and in a query an image is a
+`bytea` or blob column; a path there is refused. A missing image, or one of more than 20 MB, is a failure of its row. A
+broken one is stored and fails when it is encoded, by itself; it is taken again when it, or the encoder, changes.
+
+Whether images beside a file changed is told by their size and time of writing, or etag: at each look the file is read
+for their names and their folders are listed. When one changed, its file is read again with all its images, and only
+rows whose bytes differ are encoded.
+
+PNG, JPEG, WebP, GIF, BMP, TIFF, PPM and AVIF are read, up to 64 million pixels: the first frame, turned as EXIF says,
+transparency onto white, 16 bits scaled to 8, greyscale and CMYK as RGB. `encoder` is a folder of a vision model of
+transformers (ViT, DeiT, DINOv2, CLIP, SigLIP, ResNet, ConvNeXt) with safetensors weights and preprocessor_config.json.
+Size, crop, interpolation, mean, deviation, scale and order of channels are in the checkpoint's `contract.json`, and so
+in its digest; a preprocessor_config.json that says something else is refused, with both sides named.
+
+`vector-assets search C --image FILE`, or `search(image=…)` in Python, asks with an image. A question in words reaches
+the spaces of texts, an image those of images, both reach all; what no space reads is refused. A row is one vector of
+all its spaces: asked with one kind of two, rows that have only that kind come before others that answer as well. In the
+view over the rows, and in hits, an image is shown as the sha256 of its bytes.
 
 ## Chunks
 

@@ -87,6 +87,3 @@ class TextSpace(Spec):
             if self.dims is not None:
                 raise ValueError(f"dims: {self.encoder} is as wide as its provider makes it; leave it out")
         return self
-
-
-Space = TextSpace

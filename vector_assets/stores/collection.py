@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import cast
 
-import numpy as np
-
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
+from vector_assets.embedding.question import question_vectors
 from vector_assets.embedding.run import sync_one
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
 from vector_assets.encoder.open import open_encoder
@@ -85,11 +84,7 @@ class CollectionStore:
 
     def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
         """Encode questions with a generation's checkpoints: (n, dims), unit length."""
-        vectors = np.zeros((len(texts), generation.dims), dtype=np.float32)
-        for part in generation.parts:
-            vectors[:, part.place] = self._encoder(part.checkpoint).encode_queries(texts)
-        scaled: Vectors = (vectors / np.sqrt(len(generation.parts))).astype(np.float32)
-        return scaled
+        return question_vectors(generation, self._encoder, texts=texts)
 
     def canaries(self, generation: Generation) -> Checked:
         """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""

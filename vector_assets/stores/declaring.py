@@ -76,12 +76,19 @@ def _of_table(name: str, table: str) -> str:
     if not any(bool(primary) for _, _, primary, _ in rows):
         raise SourceError(f"table {schema}.{plain} has no primary key; add one, so that rows have names")
     kinds = {str(column): _kind(str(kind), bool(few)) for column, kind, primary, few in rows if not primary}
+    types = {str(column): str(kind) for column, kind, *_ in rows}
     return render_declaration(
         name,
         {"kind": "postgres", "table": table},
         [(column, kind) for column, kind in kinds.items() if kind],
-        left_out={column: "its type is none of text, number, datetime" for column, kind in kinds.items() if not kind},
+        left_out={column: _why(types[column]) for column, kind in kinds.items() if not kind},
     )
+
+
+def _why(kind: str) -> str:
+    if kind == "bytea":
+        return "holds bytes; of images declare it as image, with a space {kind: image, encoder: ./folder}"
+    return "its type is none of text, number, datetime"
 
 
 def _kind(kind: str, few: bool) -> FieldType | None:

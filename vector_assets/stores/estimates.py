@@ -10,7 +10,7 @@ import numpy as np
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
-from vector_assets.records import Encoder
+from vector_assets.records import Encoder, Input
 from vector_assets.stores.database import Database
 from vector_assets.stores.indexes import EF_CONSTRUCTION, OPERATORS, M
 
@@ -35,14 +35,14 @@ class Timed:
     dims: int
 
 
-def time_encoder(load: Callable[[], Encoder], texts: Sequence[str], clock: Clock = time.perf_counter) -> Timed:
+def time_encoder(load: Callable[[], Encoder], texts: Sequence[Input], clock: Clock = time.perf_counter) -> Timed:
     """Time the encoding of texts in a call as large as the stage's own, or as ``SECONDS`` allow.
 
     Calls grow by a factor until then, which warms up and says how much can be afforded; the last one counts. Each takes
     texts evenly from those sorted by length: a few are then as long as all. Equal texts of a call are encoded once, as
     the stage does.
     """
-    ordered = sorted(texts, key=lambda text: (len(text), text))
+    ordered = sorted(texts, key=lambda text: (len(text), text))  # all texts, or all images
     began = clock()
     encoder = load()
     encoder.encode_documents(ordered[:1])
@@ -60,7 +60,7 @@ def time_encoder(load: Callable[[], Encoder], texts: Sequence[str], clock: Clock
     return Timed(ready - began, each, size, encoder.dims)
 
 
-def _evenly(ordered: Sequence[str], count: int) -> list[str]:
+def _evenly(ordered: Sequence[Input], count: int) -> list[Input]:
     return [ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count)]
 
 

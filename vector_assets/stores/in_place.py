@@ -16,7 +16,7 @@ from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.generations import GenerationStore
 from vector_assets.stores.raw_record import RawSync, record_source, recorded_source
-from vector_assets.stores.raw_tables import measure, primary_key, table_columns
+from vector_assets.stores.raw_tables import image_fields, measure, primary_key, table_columns
 from vector_assets.stores.relation import Relation
 
 READER = "raw"
@@ -109,6 +109,13 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
             f"{shown}: watermark {source.watermark} is {present[source.watermark]}; expected a date or timestamp, "
             "from which overlap can be taken, or capture: trigger or scan"
         )
+    images = image_fields(collection)
+    for field in sorted(images):
+        if present[field] != "bytea":
+            raise SourceError(
+                f"{shown}: {field} is {present[field]}; an image is a column of type bytea in a table in place. Paths "
+                "and URLs of images are read from files only"
+            )
     secured = connection.execute(
         "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass",
         (schema, table),
@@ -128,4 +135,4 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
         )
     zoned = frozenset(n for n, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
     overlap = to_timedelta(source.overlap)
-    return Relation(sql.Identifier(schema, table), key, zoned, source.capture, source.watermark or "", overlap)
+    return Relation(sql.Identifier(schema, table), key, zoned, source.capture, source.watermark or "", overlap, images)

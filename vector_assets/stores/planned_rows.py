@@ -13,14 +13,15 @@ from vector_assets.errors import NotFound
 from vector_assets.records import BadRow, Generation, RawRow, SourceReader, Value
 from vector_assets.source.open import open_source
 from vector_assets.source.queue import QueueReader
-from vector_assets.spec import PostgresSource
+from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.generation_tables import row_digest
 from vector_assets.stores.raw_merge import Staging
-from vector_assets.stores.relation import columns
 
 # Rows that are looked at: the vectors of a row are known to 3 % where their number varies as much as it is large.
 SAMPLE = 1024
+# Of rows with images: they are held in memory, and each takes much longer than a text.
+IMAGE_SAMPLE = 48
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ def _stored(store: CollectionStore, waiting: int) -> PlannedRows:
     names = list(collection.fields)
     key = store.relation.source_key("r")
     query = sql.SQL("select {}, {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
-        key, columns(names, "r"), store.relation.table, key, sql.Literal(SAMPLE)
+        key, store.relation.inputs(names, "r"), store.relation.table, key, sql.Literal(_sample(collection))
     )
     with workspace.database.connect() as connection:
         for row in connection.execute(query):
@@ -81,7 +82,7 @@ def _read(store: CollectionStore, reader: SourceReader) -> PlannedRows:
     """
     chooser = random.Random(0)  # noqa: S311 - a sample, not a secret
     kept: list[RawRow] = []
-    count = 0
+    count, wanted = 0, _sample(store.collection)
 
     def sampled() -> Iterator[RawRow | BadRow]:
         nonlocal count
@@ -89,10 +90,10 @@ def _read(store: CollectionStore, reader: SourceReader) -> PlannedRows:
             yield row
             if isinstance(row, RawRow):
                 count += 1
-                place = len(kept) if len(kept) < SAMPLE else chooser.randrange(count)
+                place = len(kept) if len(kept) < wanted else chooser.randrange(count)
                 if place == len(kept):
                     kept.append(row)
-                elif place < SAMPLE:
+                elif place < wanted:
                     kept[place] = row
 
     generation = _described(store)
@@ -137,6 +138,10 @@ def _described(store: CollectionStore) -> Generation | None:
         return None
     standing = ("live", "building", "candidate")
     return next((g for g in store.all() if g.state in standing and layout.describes(g, store.collection)), None)
+
+
+def _sample(collection: Collection) -> int:
+    return IMAGE_SAMPLE if "image" in collection.fields.values() else SAMPLE
 
 
 def _key(values: tuple[object, ...]) -> tuple[str | int, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
-from vector_assets.embedding.text import row_chunks, row_text
+from vector_assets.embedding.text import row_chunks, row_input
+from vector_assets.encoder.image.decode import is_readable
 from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
-from vector_assets.records import Encoder, Value
+from vector_assets.records import Encoder, Input, Value
 from vector_assets.runtime.machine import machine
 from vector_assets.spec import Collection, Space
 from vector_assets.stores.collection import CollectionStore
@@ -55,9 +56,9 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     counts = [0] * len(found.sample)
     dims, start, each = 0, 0.0, 0.0
     for name, space in collection.spaces.items():
-        texts = [_texts([row[name] for name in space.fields], space) for row in found.sample]
+        texts = [_inputs([row[name] for name in space.fields], space) for row in found.sample]
         counts = [max(count, len(cut)) for count, cut in zip(counts, texts, strict=True)]
-        drawn = [text for cut in texts for text in cut]
+        drawn = [text for cut in texts for text in cut if isinstance(text, str) or is_readable(text)]
         if drawn and found.encode:
             timed = time_encoder(_loader(workspace, collection, name, space), drawn)
             dims += timed.dims
@@ -86,11 +87,11 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     )
 
 
-def _texts(values: list[Value], space: Space) -> list[str]:
-    """What a space encodes of a row: its text, or the chunks of it."""
+def _inputs(values: list[Value], space: Space) -> list[Input]:
+    """What a space encodes of a row: its text, or the chunks of it, or its image."""
     rule = chunk_rule(space)
     if rule is None:
-        return [text] if (text := row_text(values)) else []
+        return [found] if (found := row_input(values, space.kind)) else []
     text, spans = row_chunks(values, rule)
     return [text[start:stop] for start, stop in spans]
 

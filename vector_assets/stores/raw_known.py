@@ -10,7 +10,7 @@ from psycopg import sql
 from vector_assets.spec import Collection
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.raw_tables import PART
-from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.relation import Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def partition_versions(
     """Return the version of some partitions: count and digest of their rows."""
     if not partitions:
         return {}
-    fields = columns(list(collection.fields), "r")
+    fields = relation.contents(list(collection.fields), "r")
     text = sql.SQL("json_build_array({}, {})::text").format(relation.source_key("r"), fields)
     rows = connection.execute(
         database.compose(

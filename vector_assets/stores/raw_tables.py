@@ -9,7 +9,7 @@ from psycopg import sql
 from vector_assets.records import KeyColumn
 from vector_assets.spec import POSTGRES_TYPES, Collection, FieldType
 from vector_assets.stores.database import Connection, Names
-from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.relation import Relation
 
 #: Which part of the source (a file) a row came from: a number of ops.source_parts, null where there are no parts.
 PART = "source_part"
@@ -18,7 +18,12 @@ PART = "source_part"
 def copied_relation(names: Names, collection: Collection, key: tuple[KeyColumn, ...]) -> Relation:
     """Return the raw table of a collection as the other stages see it: without our own column."""
     zoned = frozenset(name for name, kind in collection.fields.items() if kind == "datetime")
-    return Relation(names.table("raw", collection.name), key, zoned)
+    return Relation(names.table("raw", collection.name), key, zoned, images=image_fields(collection))
+
+
+def image_fields(collection: Collection) -> frozenset[str]:
+    """Return the fields that hold images."""
+    return frozenset(name for name, kind in collection.fields.items() if kind == "image")
 
 
 def ensure_table(
@@ -64,7 +69,9 @@ def is_as_declared(connection: Connection, names: Names, collection: Collection,
 
 def measure(connection: Connection, relation: Relation, fields: Sequence[str]) -> tuple[int, str]:
     """Return count and content digest: two 64-bit hashes of each row, folded by xor (keys are unique)."""
-    text = sql.SQL("json_build_array({}, {})::text").format(relation.source_key("r"), columns(list(fields), "r"))
+    text = sql.SQL("json_build_array({}, {})::text").format(
+        relation.source_key("r"), relation.contents(list(fields), "r")
+    )
     row = connection.execute(
         sql.SQL(
             "select count(*), coalesce(bit_xor(hashtextextended({0}, 0)), 0), "

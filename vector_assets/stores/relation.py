@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, LiteralString
 
 from psycopg import sql
 
 from vector_assets.records import KeyColumn
+from vector_assets.spec import IMAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Relation:
     capture: Literal["trigger", "watermark", "scan"] = "trigger"
     watermark: str = ""  # a column that grows with every write
     overlap: timedelta = timedelta(0)  # how much later than its watermark a row may become visible
+    images: frozenset[str] = frozenset()  # columns that hold the bytes of images
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -61,10 +63,40 @@ class Relation:
         the text of JSON depends on are pinned by stores/database.py.
         """
         values = sql.SQL(", ").join(
-            sql.SQL("timezone('UTC', {})" if name in self.zoned else "{}").format(sql.Identifier(alias, name))
+            sql.SQL("timezone('UTC', {})" if name in self.zoned else self._said(name)).format(
+                sql.Identifier(alias, name)
+            )
             for name in fields
         )
         return sql.SQL("sha256(convert_to(json_build_array({})::text, 'UTF8'))").format(values)
+
+    def contents(self, fields: Sequence[str], alias: str) -> sql.Composed:
+        """``r."title", …``: fields as digests over whole tables read them; of an image its own digest."""
+        return sql.SQL(", ").join(sql.SQL(self._said(name)).format(sql.Identifier(alias, name)) for name in fields)
+
+    def inputs(self, fields: Sequence[str], alias: str) -> sql.Composed:
+        """``r."title", …``: fields as an encoder reads them; of an image that is too large no more than shows that."""
+        return sql.SQL(", ").join(
+            sql.SQL("substring({} for {})").format(sql.Identifier(alias, name), sql.Literal(IMAGE_BYTES + 1))
+            if name in self.images
+            else sql.Identifier(alias, name)
+            for name in fields
+        )
+
+    def image_bytes(self, fields: Sequence[str], alias: str) -> sql.Composed:
+        """The bytes that the images among some fields have together: 0 where there is none."""
+        sizes = [
+            sql.SQL("coalesce(least(octet_length({}), {}), 0)").format(
+                sql.Identifier(alias, name), sql.Literal(IMAGE_BYTES)
+            )
+            for name in fields
+            if name in self.images
+        ]
+        return sql.SQL(" + ").join([sql.SQL("0"), *sizes])
+
+    def _said(self, name: str) -> LiteralString:
+        # Megabytes would go through JSON as hexadecimal digits; 32 bytes of them say as much.
+        return "encode(sha256({}), 'hex')" if name in self.images else "{}"
 
     def key_definition(self) -> sql.Composed:
         """``"k1" text not null, …`` for create table. Types are the catalogue's own words, not a user's."""

@@ -9,17 +9,19 @@ from typing import cast
 
 from psycopg import sql
 
-from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, OldChunk, Part, PendingRow
+from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, OldChunk, Part, PendingRow, Value
 from vector_assets.source.keys import row_key
 from vector_assets.stores.arrays import to_array
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.difference import Difference, DifferenceStore
 from vector_assets.stores.failures import FailureStore
-from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.relation import Relation
 from vector_assets.stores.staging import Staging
 
 # Old vectors that come with a page of chunked rows, about.
 OLD_CHUNKS = 8192
+# Bytes of images that come with a page, about.
+IMAGES_AT_ONCE = 64 * 2**20
 
 Old = tuple[Generation, sql.Identifier, sql.Identifier]
 
@@ -101,7 +103,7 @@ class GenerationSync:
         # Old vectors of chunked rows come with them: pages are as long as their chunks allow.
         start, size = 1, self.page if self.generation.chunked is None else min(self.page, 64)
         while start <= self.pending:
-            last = start + size - 1
+            last = self._last(start, size)
             # One snapshot: another run may be changing the generation that vectors are taken over from.
             with self.reading.transaction():
                 self.reading.execute("set transaction isolation level repeatable read")
@@ -135,6 +137,29 @@ class GenerationSync:
 
     # -- reading
 
+    def _last(self, first: int, size: int) -> int:
+        """The last row of a page: as many as wanted, or as their images allow, and at least one."""
+        last = first + size - 1
+        fields = [field for part in self.generation.parts if part.kind == "image" for field in part.fields]
+        if not fields:
+            return last
+        row = self.reading.execute(
+            sql.SQL(
+                "select count(*) filter (where s.bytes <= {most}) from "
+                "(select sum({sizes}) over (order by w.n) as bytes from pg_temp.work w "
+                "left join {source} r on {on} where w.n between {first} and {last}) s"
+            ).format(
+                most=sql.Literal(IMAGES_AT_ONCE),
+                sizes=self.relation.image_bytes(fields, "r"),
+                source=self.relation.table,
+                on=self.relation.same("r", "w"),
+                first=sql.Literal(first),
+                last=sql.Literal(last),
+            )
+        ).fetchone()
+        assert row is not None
+        return first + max(1, int(str(row[0]))) - 1
+
     def _page_query(self, first: int, last: int) -> sql.Composed:
         # The numbers are literals: with parameters, a % in the name of a column would be taken for a placeholder.
         parts = self.generation.parts
@@ -155,7 +180,7 @@ class GenerationSync:
             key=self.relation.source_key("r"),
             row=self._row_digest("r"),
             digests=sql.SQL(", ").join(self.relation.digest(part.fields, "r") for part in parts),
-            fields=columns(fields, "r"),
+            fields=self.relation.inputs(fields, "r"),
             same=same,
             source=self.relation.table,
             on=self.relation.same("r", "w"),
@@ -196,7 +221,7 @@ class GenerationSync:
 
     def _note_failures(self, rows: Sequence[EmbeddedRow]) -> None:
         """Record bad rows before the batch is stored, in a transaction of their own; forget those that are mended."""
-        bad = [BadRow(row_key(row.row.key), row.error, str(row.row.inputs)) for row in rows if row.state == "failed"]
+        bad = [BadRow(row_key(row.row.key), row.error, _shown(row.row.inputs)) for row in rows if row.state == "failed"]
         good = [key for row in rows if row.state != "failed" and (key := row_key(row.row.key)) in self.listed]
         if bad or good:
             self.failures.settle(self.generation.collection, "embeddings", bad, good, run_id=self.run_id)
@@ -204,6 +229,16 @@ class GenerationSync:
     def _row_digest(self, alias: str) -> sql.Composed:
         fields = [field for part in self.generation.parts for field in part.fields]
         return self.relation.digest([*fields, *self.generation.filters], alias)
+
+
+def _shown(inputs: tuple[tuple[Value, ...], ...]) -> str:
+    """The inputs of a row for people: of an image how many bytes it has."""
+    return str(
+        tuple(
+            tuple(f"{len(value):,} bytes" if isinstance(value, bytes) else value for value in values)
+            for values in inputs
+        )
+    )
 
 
 class _Taker:

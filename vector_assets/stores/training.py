@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import settings_of, store_untrained
+from vector_assets.encoder.open import Settings, settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
@@ -74,7 +74,7 @@ def settle_encoder(
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
     settings = settings_of(declared)
-    if declared.train is None:
+    if declared.train is None or not isinstance(settings, ContractSettings):
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
     digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
@@ -113,7 +113,7 @@ def _untrained(
     workspace: Workspace,
     collection: Collection,
     space: str,
-    settings: ContractSettings,
+    settings: Settings,
     tags: Mapping[str, str],
 ) -> Settled:
     checkpoint = store_untrained(

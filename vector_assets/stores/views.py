@@ -109,7 +109,7 @@ class ViewStore:
             "g.row_digest is distinct from {digest} as stale, {number}::integer as generation "
             "from {source} r left join {rows} g on {same}",
             view=view,
-            fields=columns(_shown(collection, relation), "r"),
+            fields=_columns(_shown(collection, relation), relation),
             digest=relation.digest(read, "r"),
             number=sql.Literal(generation.number),
             source=relation.table,
@@ -205,6 +205,16 @@ class ViewStore:
                 )
         except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege):
             return
+
+
+def _columns(names: list[str], relation: Relation) -> sql.Composed:
+    """The source's columns as the view gives them: an image is named by its digest, for a hit is read for its text."""
+    return sql.SQL(", ").join(
+        sql.SQL("'sha256:' || encode(sha256({}), 'hex') as {}").format(sql.Identifier("r", name), sql.Identifier(name))
+        if name in relation.images
+        else sql.Identifier("r", name)
+        for name in names
+    )
 
 
 def _shown(collection: Collection, relation: Relation) -> list[str]:

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries, require
-from vector_assets.encoder.contract import Contract, differences, read_contract
-from vector_assets.encoder.open import open_encoder
+from vector_assets.encoder.contract import differences
+from vector_assets.encoder.open import folder_contract, open_encoder, stored_contract
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
 from vector_assets.runtime.home import artifacts_root, home
@@ -185,12 +185,13 @@ def open_workspace() -> Workspace:
 def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:
     """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
     encoder = open_encoder(checkpoint.folder)
+    moved = differences(stored_contract(checkpoint.contract), folder_contract(checkpoint.folder))
     if encoder.digest != checkpoint.digest:
+        what = f" (stored, then found: {moved[0]})" if moved else ""
         raise ContractMismatch(
-            f"checkpoint {checkpoint.digest[:12]} has other files than were stored: {checkpoint.folder} has digest "
-            f"{encoder.digest[:12]}; restore the folder or materialize the encoder"
+            f"checkpoint {checkpoint.digest[:12]} has other files than were stored{what}: {checkpoint.folder} has "
+            f"digest {encoder.digest[:12]}; restore the folder or materialize the encoder"
         )
-    moved = differences(Contract.model_validate(dict(checkpoint.contract)), read_contract(checkpoint.folder))
     if moved:
         raise ContractMismatch(f"checkpoint {checkpoint.digest[:12]}: stored contract and folder differ: {moved[0]}")
     require(check_canaries(encoder, checkpoint.canaries))

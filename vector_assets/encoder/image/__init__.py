@@ -1,0 +1,1 @@
+"""Images -> vectors: decode, preprocess as the contract says, run a vision model of transformers."""
