@@ -6,16 +6,19 @@ from vector_assets.spec.collection import Collection
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
+from vector_assets.spec.head import HEADED, ClassHead
 from vector_assets.spec.index import Index
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
 from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split, Training
 
 __all__ = [
+    "HEADED",
     "LABELLED",
     "POSTGRES_TYPES",
     "Automation",
     "Chunking",
+    "ClassHead",
     "Collection",
     "Evaluation",
     "Export",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
+from vector_assets.spec.head import HEADED, ClassHead
 
 _TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
 
@@ -76,6 +77,9 @@ class Training(Spec):
         "head: the classification alone, on vectors that stay as they are.",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
+    head: ClassHead = Field(
+        default=ClassHead(), description="How classification and arcface hold and learn their weights per label."
+    )
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
     learn_tokens: int | None = Field(
         default=None, ge=8, description="Longer texts are cut here while learning, for speed; what is served is not."
@@ -109,6 +113,8 @@ class Training(Spec):
             raise ValueError(f"{needed}: is missing; {self.objective} learns from {needed}; expected {kinds[needed]}")
         if self.trainable == "head" and self.objective != "classification":
             raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all, last_<k> or lora")
+        if self.head != ClassHead() and self.objective not in HEADED:
+            raise ValueError(f"head: {self.objective} has no head; leave head out, or choose {' or '.join(HEADED)}")
         if self.objective == "triplet" and self.batch_size < 4:
             raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
         return self

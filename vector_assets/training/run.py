@@ -33,7 +33,7 @@ CODE_VERSION = "1"
 _NOT_IN_KEY = {"pairs", "labels", "split", "max_pairs", "max_validation", "max_test", "max_gap"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank"}
+_LATER = {"lora_rank", "head"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,8 @@ def _log_start(
         "base_checkpoint": base.digest,
         "max_tokens": contract.max_tokens,
     }
-    chosen = training.model_dump(mode="json", exclude={"pairs", "labels", "split"})
+    told = {"pairs", "labels", "split", "head"}  # elsewhere: by the training set, and by the objective
+    chosen = training.model_dump(mode="json", exclude=told)
     log.params({
         **shared,
         **{name: "" if value is None else value for name, value in chosen.items()},

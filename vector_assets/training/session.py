@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import LABELLED, Training
 from vector_assets.training.network import Network
-from vector_assets.training.objectives import OBJECTIVES, Classes, Seen
+from vector_assets.training.objectives import Classes, Seen, make_objective
+from vector_assets.training.optimizing import Optimizer
 from vector_assets.training.retrieval import Pool, pool_of
 from vector_assets.training.scoring import Scored, Tokenize, score_pool
 from vector_assets.training.watch import Evaluated, Watch
-
-if TYPE_CHECKING:
-    import torch
-
-MAX_NORM = 1.0
-#: A head learns this many times faster than the encoder below it.
-HEAD_TIMES = 20
 
 
 class Session:
@@ -38,7 +31,7 @@ class Session:
     ) -> None:
         """Tokenise, compute what never changes, and start the objective's head where it has one."""
         self.network, self.training, self._tokenize, self.log = network, training, tokenize, log
-        self.objective = OBJECTIVES[training.objective]()
+        self.objective = make_objective(training)
         self._train = train
         self.labels = tuple(sorted({one.label for one in train})) if training.objective in LABELLED else ()
         self._classes = _classes(train, self.labels)
@@ -80,17 +73,11 @@ class Session:
         lengths = [len(one) for one in self._documents]
         return self.objective.batches(self._train, lengths, size=self.training.batch_size, generator=generator)
 
-    def optimizer(self) -> torch.optim.Optimizer:
+    def optimizer(self) -> Optimizer:
         """Return the optimiser of network and head."""
-        import torch
+        return Optimizer(self.network.parameters(), self.objective.head, rate=self.training.learning_rate)
 
-        head = self.objective.head
-        groups: list[dict[str, Any]] = [{"params": self.network.parameters(), "times": 1}]
-        groups += [{"params": head.parameters(), "times": HEAD_TIMES}] if head else []
-        groups = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=self.training.learning_rate, weight_decay=0.01)
-
-    def update(self, batch: Sequence[int], optimizer: torch.optim.Optimizer, rate: float) -> float:
+    def update(self, batch: Sequence[int], optimizer: Optimizer, rate: float) -> float:
         """Take one step and return the loss before it."""
         import torch
 
@@ -98,12 +85,9 @@ class Session:
         documents = self.network.embed([self._documents[place] for place in batch])
         classes = torch.from_numpy(self._classes[batch]) if self.labels else None
         loss = self.objective.loss(Seen(documents, queries, classes))
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for group in optimizer.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], MAX_NORM)
-            group["lr"] = rate * group["times"]
-        optimizer.step()
+        optimizer.step(rate)
         return float(loss.detach())
 
     def _start_head(self, validation: Sequence[Pair]) -> None:

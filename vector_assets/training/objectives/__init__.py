@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from vector_assets.spec import HEADED, Training
+from vector_assets.training.heads import Head
 from vector_assets.training.objectives.arcface import ArcFace
 from vector_assets.training.objectives.base import Classes, Objective, Seen
 from vector_assets.training.objectives.classification import Classification
 from vector_assets.training.objectives.contrastive import Contrastive
-from vector_assets.training.objectives.head import Head
 from vector_assets.training.objectives.triplet import Triplet
 
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
@@ -15,6 +16,16 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
 }
+
+
+def make_objective(training: Training) -> Objective:
+    """Return the declared objective; one with a head gets what is declared of it."""
+    if training.objective in HEADED:
+        return {"arcface": ArcFace, "classification": Classification}[training.objective](
+            training.head, seed=training.seed
+        )
+    return OBJECTIVES[training.objective]()
+
 
 __all__ = [
     "OBJECTIVES",
@@ -26,4 +37,5 @@ __all__ = [
     "Objective",
     "Seen",
     "Triplet",
+    "make_objective",
 ]
