@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from vector_assets.spec import HEADED, Training
+from vector_assets.spec import Training
 from vector_assets.training.heads import Head
 from vector_assets.training.objectives.arcface import ArcFace
 from vector_assets.training.objectives.base import Classes, Objective, Seen
@@ -20,10 +20,10 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
 
 def make_objective(training: Training) -> Objective:
     """Return the declared objective; one with a head gets what is declared of it."""
-    if training.objective in HEADED:
-        return {"arcface": ArcFace, "classification": Classification}[training.objective](
-            training.head, seed=training.seed
-        )
+    if training.objective == "arcface":
+        return ArcFace(training.head, seed=training.seed)
+    if training.objective == "classification":
+        return Classification(training.head, seed=training.seed)
     return OBJECTIVES[training.objective]()
 
 
