@@ -89,9 +89,22 @@ def measure(count: int, dims: int, batch: int, processes: list[int], rounds: int
                 "gradient_of_vectors": float(np.abs(gradient - wanted[1]).max()),
                 "gradient_of_weights": float(np.abs(arm.gradient() - wanted[2]).max()),
             }
+        expected = wanted[0]
         greatest = {"gradient_of_vectors": float(np.abs(wanted[1]).max()),
                     "gradient_of_weights": float(np.abs(wanted[2]).max())}  # fmt: skip
         del wanted
+        # The plain head's own rounding is in the above; between the arms there is only what is asked of them here.
+        first_loss, first_gradient = arms[processes[0]].loss(vectors, classes)
+        first_weights = arms[processes[0]].gradient()
+        between = {}
+        for number in processes[1:]:
+            loss, gradient = arms[number].loss(vectors, classes)
+            between[number] = {
+                "loss": abs(loss - first_loss),
+                "gradient_of_vectors": float(np.abs(gradient - first_gradient).max()),
+                "gradient_of_weights": float(np.abs(arms[number].gradient() - first_weights).max()),
+            }
+        del first_weights
         for _ in range(rounds + 1):
             vectors, classes = draw()
             for arm in arms.values():
@@ -101,7 +114,8 @@ def measure(count: int, dims: int, batch: int, processes: list[int], rounds: int
     return {
         "classes": count, "dims": dims, "batch": batch, "rounds": rounds,
         "split": {number: [part.held.stop - part.held.start for part in arm.parts] for number, arm in arms.items()},
-        "differences_from_plain": differences, "greatest": greatest,
+        "differences_from_plain": differences, "greatest": {"loss": expected, **greatest},
+        "differences_from_first_arm": between,
         "idle_mib": {number: [one >> 20 for one in arm.idle] for number, arm in arms.items()},
         "peak_mib": {number: [one >> 20 for one in found] for number, found in peaks.items()},
         "peak_share": {number: round(max(found) / max(peaks[first]), 3) for number, found in peaks.items()},
