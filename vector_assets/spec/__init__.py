@@ -7,6 +7,7 @@ from vector_assets.spec.collection import Collection
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
+from vector_assets.spec.head import HEADED, ClassHead
 from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
@@ -16,12 +17,14 @@ from vector_assets.spec.space import Chunking, TextSpace
 from vector_assets.spec.training import LABELLED, UNLABELLED, Training
 
 __all__ = [
+    "HEADED",
     "IMAGE_BYTES",
     "LABELLED",
     "POSTGRES_TYPES",
     "UNLABELLED",
     "Automation",
     "Chunking",
+    "ClassHead",
     "Clicks",
     "Collection",
     "Evaluation",

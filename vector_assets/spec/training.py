@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
+from vector_assets.spec.head import HEADED, ClassHead
 from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 
@@ -86,6 +87,9 @@ class Training(Spec):
         "head: the classification alone, on vectors that stay as they are (the linear probe, learned on).",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
+    head: ClassHead = Field(
+        default=ClassHead(), description="How classification and arcface hold and learn their weights per label."
+    )
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
     learn_tokens: int | None = Field(
         default=None, ge=8, description="Longer texts are cut here while learning, for speed; what is served is not."
@@ -133,6 +137,8 @@ class Training(Spec):
 
     @model_validator(mode="after")
     def _extras_fit(self) -> Training:
+        if self.head != ClassHead() and self.objective not in HEADED:
+            raise ValueError(f"head: {self.objective} has no head; leave head out, or choose {' or '.join(HEADED)}")
         if self.negatives and self.objective != "contrastive":
             raise ValueError(f"negatives: {self.objective} has no use for them; expected contrastive, or leave it out")
         if self.matryoshka:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -85,8 +86,9 @@ def learn(
 ) -> History:
     """Train, or go on from where a killed run was; keep the best weights of network and head."""
     saved = resume.load() if resume else None
-    run = _Run(session, saved)
-    run.go(progress, resume)
+    with session.head.learning() if session.head else nullcontext():
+        run = _Run(session, saved)
+        run.go(progress, resume)
     best, metric = run.watch.best, run.watch.metric
     session.network.restore(run.watch.weights)
     if session.head and run.watch.head:

@@ -1,11 +1,12 @@
-"""The optimiser of a run: AdamW over the encoder and what learns beside it."""
+"""The optimiser of a run: AdamW over what learns here, and a head's own where it brings one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vector_assets.training.objectives import Head
+from vector_assets.training.heads import Head, SplitHead
+from vector_assets.training.heads.rows import DECAY
 
 if TYPE_CHECKING:
     import torch
@@ -23,25 +24,36 @@ class Optimizer:
 
         groups: list[dict[str, Any]] = [{"params": list(parameters), "times": 1}]
         groups += [{"params": head.parameters(), "times": HEAD_TIMES}] if head else []
-        self._adam = torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, weight_decay=0.01)
+        groups = [group for group in groups if group["params"]]
+        self._adam = torch.optim.AdamW(groups, lr=rate, weight_decay=DECAY) if groups else None
+        self._own = head if isinstance(head, SplitHead) else None
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self._adam.zero_grad(set_to_none=True)
+        if self._adam:
+            self._adam.zero_grad(set_to_none=True)
 
     def step(self, rate: float) -> None:
         """Update by the gradients."""
         import torch
 
-        for group in self._adam.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], MAX_NORM)
-            group["lr"] = rate * group["times"]
-        self._adam.step()
+        if self._adam:
+            for group in self._adam.param_groups:
+                torch.nn.utils.clip_grad_norm_(group["params"], MAX_NORM)
+                group["lr"] = rate * group["times"]
+            self._adam.step()
+        if self._own:
+            self._own.step(rate * HEAD_TIMES, MAX_NORM)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that decides the next steps beside the weights."""
-        return self._adam.state_dict()
+        state = self._adam.state_dict() if self._adam else {}
+        return {"adam": state, "head": self._own.moments()} if self._own else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put an earlier state back."""
-        self._adam.load_state_dict(dict(state))
+        if self._own:
+            self._own.restore_moments(state["head"])
+            state = state["adam"]
+        if self._adam:
+            self._adam.load_state_dict(dict(state))

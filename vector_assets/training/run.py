@@ -39,7 +39,7 @@ _SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "
 _NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank", "matryoshka", "pretrain", "layers"}
+_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,8 @@ def _log_start(
         "base_checkpoint": base.digest,
         "max_tokens": contract.max_tokens,
     }
-    chosen = training.model_dump(mode="json", exclude=_SOURCES - {"negatives"})
+    told = _SOURCES - {"negatives"} | {"head"}  # elsewhere: by the training set, and by the objective
+    chosen = training.model_dump(mode="json", exclude=told)
     log.params({
         **shared,
         **{name: _shown(value) for name, value in chosen.items()},

@@ -10,18 +10,18 @@ import numpy as np
 from vector_assets.errors import SpecError
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import LABELLED, UNLABELLED, Training
+from vector_assets.training.heads import Head
 from vector_assets.training.network import Network
 from vector_assets.training.objectives import (
-    OBJECTIVES,
     Classes,
     Denoising,
     Distillation,
     DropoutPairs,
-    Head,
     Matryoshka,
     Objective,
     Seen,
     TextObjective,
+    make_objective,
 )
 from vector_assets.training.optimizing import Optimizer
 from vector_assets.training.retrieval import Pool, pool_of
@@ -244,7 +244,7 @@ def widths_of(training: Training, network: Network) -> tuple[int, ...]:
 
 
 def _objective(training: Training, widths: Sequence[int]) -> Objective:
-    found = OBJECTIVES[training.objective]()
+    found = make_objective(training)
     return Matryoshka(found, widths) if widths else found
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from vector_assets.spec import Training
+from vector_assets.training.heads import Head
 from vector_assets.training.objectives.arcface import ArcFace
 from vector_assets.training.objectives.base import Classes, Objective, Seen, TextObjective
 from vector_assets.training.objectives.classification import Classification
@@ -9,7 +11,6 @@ from vector_assets.training.objectives.contrastive import Contrastive
 from vector_assets.training.objectives.denoising import Denoising
 from vector_assets.training.objectives.distillation import Distillation
 from vector_assets.training.objectives.dropout_pairs import DropoutPairs
-from vector_assets.training.objectives.head import Head
 from vector_assets.training.objectives.matryoshka import Matryoshka
 from vector_assets.training.objectives.triplet import Triplet
 
@@ -19,6 +20,16 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "contrastive": Contrastive,
     "triplet": Triplet,
 }
+
+
+def make_objective(training: Training) -> Objective:
+    """Return the declared objective; one with a head gets what is declared of it."""
+    if training.objective == "arcface":
+        return ArcFace(training.head, seed=training.seed)
+    if training.objective == "classification":
+        return Classification(training.head, seed=training.seed)
+    return OBJECTIVES[training.objective]()
+
 
 __all__ = [
     "OBJECTIVES",
@@ -35,4 +46,5 @@ __all__ = [
     "Seen",
     "TextObjective",
     "Triplet",
+    "make_objective",
 ]

@@ -1,10 +1,12 @@
 """ArcFace (Deng et al. 2019): the angle to the own class's centre is made wider by a margin before the softmax.
 
 Forward: s cos(theta + m) for the own class, s cos(theta) for the others. Where theta + m is beyond pi the cosine would
-rise again; from there on the value is cos(theta) - m sin(m), as in the authors' code, which keeps falling.
+rise again; from there on the value is cos(theta) - m sin(m), as in the authors' first code and in insightface's margin
+form of it (easy_margin = False), which keeps falling; insightface's present arccos form lets it rise.
 
 Gradient: the change of the angle is outside of it (straight through, as insightface does), so that of the loss by the
-own cosine is s (p - 1). The formula's own has a factor sin(theta + m) / sin(theta), without bound at theta = 0.
+own cosine is s (p - 1): that of s (cos(theta) + c) with c held fast. The formula's own has a factor
+sin(theta + m) / sin(theta), without bound at theta = 0.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vector_assets.records import Pair, Vectors
+from vector_assets.spec import ClassHead
+from vector_assets.training.heads import Head, class_means, make_head, random_weights
 from vector_assets.training.objectives.base import Classes, Seen
 from vector_assets.training.objectives.batching import shuffled
-from vector_assets.training.objectives.head import Head, class_means
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +33,17 @@ SCALE = 64.0
 class ArcFace:
     """Cross entropy over cosines to one centre per class; centres start as the means of the untrained vectors."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ClassHead | None = None, *, seed: int = 0) -> None:
         self.head: Head | None = None
+        self._settings, self._seed = settings or ClassHead(), seed
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Place the centres."""
-        self.head = Head(class_means(vectors, classes))
+        if self._settings.start == "random":
+            weight = random_weights(slice(0, int(classes.max()) + 1), vectors.shape[1], seed=self._seed)
+        else:
+            weight = class_means(vectors, classes)
+        self.head = make_head(weight, None, self._settings, scores=arcface_scores, seed=self._seed)
 
     def batches(
         self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
@@ -45,29 +53,35 @@ class ArcFace:
 
     def loss(self, seen: Seen) -> torch.Tensor:
         """Return the cross entropy with the margin."""
-        import torch
-
         assert seen.classes is not None and self.head is not None, "start comes first"
-        centres = torch.nn.functional.normalize(self.head.weight, dim=1)
-        scores = margin_scores(seen.documents @ centres.T, seen.classes)
-        return torch.nn.functional.cross_entropy(scores, seen.classes)
+        return self.head.loss(seen.documents, seen.classes)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        return {"objective": "arcface", "margin": MARGIN, "scale": SCALE, "gradient": "straight-through"}
+        head = {f"head_{name}": value for name, value in self._settings.model_dump().items()}
+        return {"objective": "arcface", "margin": MARGIN, "scale": SCALE, "gradient": "straight-through", **head}
+
+
+def arcface_scores(
+    vectors: torch.Tensor, places: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the scores (vectors, classes) of unit vectors with the margin at ``places``, -1 for nowhere."""
+    import torch
+
+    return margin_scores(vectors @ torch.nn.functional.normalize(weight, dim=1).T, places)
 
 
 def margin_scores(
     cosines: torch.Tensor, classes: torch.Tensor, *, margin: float = MARGIN, scale: float = SCALE
 ) -> torch.Tensor:
-    """Return the scores (batch, classes) of cosines of the same shape."""
+    """Return the scores (batch, classes) of cosines of the same shape; a class of -1 has no column here."""
     import torch
 
     cosines = cosines.clamp(-1, 1)
-    rows = torch.arange(len(classes))
-    own = cosines[rows, classes].detach()
+    rows = torch.nonzero(classes >= 0).squeeze(1)
+    columns = classes[rows]
+    own = cosines[rows, columns].detach()
     wider = torch.cos(torch.acos(own) + margin)
     wider = torch.where(own > math.cos(math.pi - margin), wider, own - margin * math.sin(margin))
-    change = torch.zeros_like(cosines)
-    change[rows, classes] = wider - own
-    return scale * (cosines + change)
+    # In place on the product: at many classes another such matrix costs more than the margin itself.
+    return (cosines * scale).index_put_((rows, columns), (wider - own) * scale, accumulate=True)

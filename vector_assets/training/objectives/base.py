@@ -7,18 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vector_assets.records import Pair, Vectors
+from vector_assets.training.heads.shard import Classes as Classes
 
 if TYPE_CHECKING:
     import torch
 
+    from vector_assets.training.heads import Head
     from vector_assets.training.network import Network
-    from vector_assets.training.objectives.head import Head
-
-#: Numbers of classes, one per text.
-Classes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vector_assets.records import Pair, Vectors
+from vector_assets.spec import ClassHead
+from vector_assets.training.heads import Head, make_head, random_weights
 from vector_assets.training.objectives.base import Classes, Seen
 from vector_assets.training.objectives.batching import shuffled
-from vector_assets.training.objectives.head import Head
 
 if TYPE_CHECKING:
     import torch
@@ -26,16 +27,24 @@ STRENGTHS = (10.0, 1.0, 100.0)
 class Classification:
     """Cross entropy over a linear head with bias."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ClassHead | None = None, *, seed: int = 0) -> None:
         self.head: Head | None = None
         self.strength = STRENGTHS[0]
+        self._settings, self._seed = settings or ClassHead(), seed
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
-        """Fit the probe; ``check`` chooses how much it is penalised."""
+        """Fit the probe, and let ``check`` choose how much it is penalised; or draw at random."""
+        if self._settings.start == "random":
+            count = int(classes.max()) + 1
+            weight = random_weights(slice(0, count), vectors.shape[1], seed=self._seed)
+            self._begin(weight, np.zeros(count, np.float32))
+            return
         strengths = STRENGTHS if len(check[1]) else STRENGTHS[:1]
         found = [(fit_probe(vectors, classes, strength), strength) for strength in strengths]
         correct = [float(np.mean(head.predict(check[0]) == check[1])) if len(check[1]) else 0.0 for head, _ in found]
-        self.head, self.strength = found[int(np.argmax(correct))]
+        probe, self.strength = found[int(np.argmax(correct))]
+        named = probe.state()
+        self._begin(named["weight"].numpy(), named["bias"].numpy())
 
     def batches(
         self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
@@ -45,15 +54,25 @@ class Classification:
 
     def loss(self, seen: Seen) -> torch.Tensor:
         """Return the cross entropy of each text's own label."""
-        import torch
-
         assert seen.classes is not None and self.head is not None, "start comes first"
-        scores = torch.nn.functional.linear(seen.documents, self.head.weight, self.head.bias)
-        return torch.nn.functional.cross_entropy(scores, seen.classes)
+        return self.head.loss(seen.documents, seen.classes)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        return {"objective": "classification", "probe_strength": self.strength}
+        head = {f"head_{name}": value for name, value in self._settings.model_dump().items()}
+        return {"objective": "classification", "probe_strength": self.strength, **head}
+
+    def _begin(self, weight: Vectors, bias: Vectors) -> None:
+        self.head = make_head(weight, bias, self._settings, scores=linear_scores, seed=self._seed)
+
+
+def linear_scores(
+    vectors: torch.Tensor, places: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the scores (vectors, classes); the own places need nothing."""
+    import torch
+
+    return torch.nn.functional.linear(vectors, weight, bias)
 
 
 def fit_probe(vectors: Vectors, classes: Classes, strength: float) -> Head:
@@ -64,4 +83,4 @@ def fit_probe(vectors: Vectors, classes: Classes, strength: float) -> Head:
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # of two classes it states the second alone
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return Head(weight, bias)
+    return Head(weight, bias, scores=linear_scores)

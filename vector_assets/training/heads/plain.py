@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vector_assets.records import Vectors
-from vector_assets.training.objectives.base import Classes
+from vector_assets.training.heads.shard import Classes, Scores
 
 if TYPE_CHECKING:
     import torch
 
 
 class Head:
-    """Scores a vector for each class by a product with its weights."""
+    """Scores a vector for each class, by ``scores`` of it and the class's weights."""
 
-    def __init__(self, weight: Vectors, bias: Vectors | None = None) -> None:
+    def __init__(self, weight: Vectors, bias: Vectors | None = None, *, scores: Scores) -> None:
         """Start from ``weight`` (classes, dims) and ``bias`` (classes,)."""
         import torch
 
+        self.scores = scores
         self.weight = torch.nn.Parameter(torch.from_numpy(np.array(weight, np.float32, order="C")))
         self.bias = None if bias is None else torch.nn.Parameter(torch.from_numpy(np.array(bias, np.float32)))
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Hold what is needed while it learns."""
+        yield
+
     def parameters(self) -> list[torch.nn.Parameter]:
-        """Return what learns."""
+        """Return what the optimiser of the encoder updates as well."""
         return [self.weight] if self.bias is None else [self.weight, self.bias]
+
+    def loss(self, vectors: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross entropy of the vectors' own classes."""
+        import torch
+
+        return torch.nn.functional.cross_entropy(self.scores(vectors, classes, self.weight, self.bias), classes)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return copies, by name."""
