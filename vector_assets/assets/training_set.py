@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from vector_assets.assets.drift import FROM_CONDITION, when_drifted
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
@@ -32,17 +33,20 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         kinds={"postgres"},
         owners=owners(collection),
         code_version=CODE_VERSION,
+        automation_condition=when_drifted(collection, space),
         description=(
             f"{'Labelled texts' if labelled else 'Pairs'} that the encoder of {space} learns from, "
             "with whole groups held out for validation and test. "
-            "Kept until it is refreshed: by the retraining schedule, or by a launch with refresh: true."
+            "Kept until it is refreshed: by the retraining schedule, by drift, or by a launch with refresh: true."
         ),
     )
     def training_set(
         context: dg.AssetExecutionContext, config: TrainingSetConfig, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
-        drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
+        # Conditions carry no configuration; the only one that asks for this asset wants it drawn anew.
+        refresh = config.refresh or FROM_CONDITION in context.run.tags
+        drawn = draw_training_set(workspace.open(), collection, space, refresh=refresh)
         examples = [
             {
                 "split": pair.split,

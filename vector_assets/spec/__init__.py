@@ -3,6 +3,7 @@
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
+from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
@@ -17,6 +18,7 @@ __all__ = [
     "Automation",
     "Chunking",
     "Collection",
+    "Drift",
     "Evaluation",
     "Export",
     "ExportFormat",

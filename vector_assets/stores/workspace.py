@@ -12,6 +12,7 @@ from psycopg import sql
 
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries, require
 from vector_assets.encoder.contract import Contract, differences, read_contract
+from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
@@ -184,16 +185,13 @@ def open_workspace() -> Workspace:
 
 def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:
     """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
+    require_intact(checkpoint)
     encoder = open_encoder(checkpoint.folder)
-    if encoder.digest != checkpoint.digest:
-        raise ContractMismatch(
-            f"checkpoint {checkpoint.digest[:12]} has other files than were stored: {checkpoint.folder} has digest "
-            f"{encoder.digest[:12]}; restore the folder or materialize the encoder"
-        )
+    require_intact(checkpoint)  # again: what was loaded is what was compared
     moved = differences(Contract.model_validate(dict(checkpoint.contract)), read_contract(checkpoint.folder))
     if moved:
         raise ContractMismatch(f"checkpoint {checkpoint.digest[:12]}: stored contract and folder differ: {moved[0]}")
-    require(check_canaries(encoder, checkpoint.canaries))
+    require(check_canaries(encoder, checkpoint.canaries, stored=checkpoint.digest))
     return encoder
 
 
