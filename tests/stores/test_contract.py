@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import LiteralString
 
 import numpy as np
 import pytest
-from fakes import Execute
+from psycopg import sql
 from tiny import set_pooling
 
 from vector_assets.embedding.run import EmbeddingRun, run_embeddings
@@ -54,6 +55,18 @@ class Served:
     def search(self) -> list[str]:
         return [hit.id for hit in self.workspace.search(self.collection.name).search("b1", k=3).hits]
 
+    def execute(self, statement: LiteralString) -> None:
+        with self.workspace.database.connect(autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(table=sql.Identifier(self.collection.name)))
+
+    def fill(self) -> None:
+        """Rows as they were in the beginning, and their vectors."""
+        self.execute(
+            "insert into {table} select i, 'b' || i || ' c' || i % 7 from generate_series(1, 25) i "
+            "on conflict (id) do update set title = excluded.title"
+        )
+        self.sync()
+
     def state(self) -> tuple[object, ...]:
         """All that a sync could write."""
         store = self.store
@@ -73,10 +86,8 @@ def store_encoder(workspace: Workspace, collection: str, model: Path, settings: 
     return checkpoint
 
 
-@pytest.fixture
-def served(workspace: Workspace, tiny_model: Path, execute: Execute, name: str, tmp_path: Path) -> Iterator[Served]:
-    execute(f"create table {name} (id bigint primary key, title text)")
-    execute(f"insert into {name} select i, 'b' || i || ' c' || i % 7 from generate_series(1, 25) i")
+def serve(workspace: Workspace, tiny_model: Path, name: str, kept: Path) -> Served:
+    """25 rows, live, encoded and asked once."""
     collection = Collection.model_validate(
         {
             "name": name,
@@ -86,13 +97,26 @@ def served(workspace: Workspace, tiny_model: Path, execute: Execute, name: str, 
         }
     )
     checkpoint = store_encoder(workspace, name, tiny_model, SETTINGS)
-    found = Served(workspace, collection, checkpoint, tmp_path / "kept", workspace.search(name))
-    shutil.copytree(checkpoint.folder, found.kept)
-    found.sync()
+    found = Served(workspace, collection, checkpoint, kept, workspace.search(name))
+    shutil.copytree(checkpoint.folder, kept)
+    found.execute("create table {table} (id bigint primary key, title text)")
+    found.fill()
     found.store.swap(found.store.all()[0], because="a test")
     found.loaded.search("b1", k=3)
-    yield found
-    found.restore()
+    return found
+
+
+@pytest.fixture(scope="module")
+def _served(workspace: Workspace, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return serve(workspace, tiny_model, "contracted", tmp_path_factory.mktemp("contracted") / "kept")
+
+
+@pytest.fixture
+def served(_served: Served) -> Iterator[Served]:
+    """The same for each test, put back after it."""
+    yield _served
+    _served.restore()
+    _served.fill()
 
 
 def edit_json(folder: Path, file: str, **changes: object) -> None:
@@ -164,9 +188,7 @@ CASES: list[tuple[str, Edit, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("change", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_changed_folder_is_refused_by_sync_and_search(
-    served: Served, execute: Execute, change: Edit, words: tuple[str, ...]
-) -> None:
+def test_a_changed_folder_is_refused_by_sync_and_search(served: Served, change: Edit, words: tuple[str, ...]) -> None:
     answer = served.loaded.search("b1", k=3).hits
     before, number = served.state(), served.checkpoint.digest[:12]
     change(served.checkpoint.folder)
@@ -183,8 +205,8 @@ def test_a_changed_folder_is_refused_by_sync_and_search(
 
     refused(served.search)
     refused(served.sync)  # nothing is to be encoded, and it is refused all the same
-    execute(f"update {served.collection.name} set title = 'b9' where id = 3")
-    execute(f"delete from {served.collection.name} where id = 4")
+    served.execute("update {table} set title = 'b9' where id = 3")
+    served.execute("delete from {table} where id = 4")
     refused(served.sync)
     refused(lambda: served.store.catch_up(served.store.all()[0]))
     assert served.state() == before, "nothing was written"
@@ -223,11 +245,9 @@ def moved_library(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine, "run", moved(engine.run))
 
 
-def test_a_library_whose_results_moved_is_refused_by_sync_and_search(
-    served: Served, execute: Execute, moved_library: None
-) -> None:
+def test_a_library_whose_results_moved_is_refused_by_sync_and_search(served: Served, moved_library: None) -> None:
     before, number = served.state(), served.checkpoint.digest[:12]
-    execute(f"update {served.collection.name} set title = 'b9' where id = 3")
+    served.execute("update {table} set title = 'b9' where id = 3")
     for action in (served.search, served.sync):
         with pytest.raises(
             CanaryMismatch, match=f"vectors stored with checkpoint {number}.*expected at least"
@@ -268,9 +288,10 @@ def test_the_check_of_the_candidate_names_both_sides_and_is_looked_at_again(
 
 
 def test_a_long_lived_engine_compares_what_a_swap_makes_it_load(
-    served: Served, workspace: Workspace, tiny_model: Path
+    workspace: Workspace, tiny_model: Path, name: str, tmp_path: Path
 ) -> None:
     """Another prefix in the declaration is another checkpoint, hence another generation: never a silent mix."""
+    served = serve(workspace, tiny_model, name, tmp_path / "kept")
     first = served.checkpoint
     second = store_encoder(workspace, served.collection.name, tiny_model, replace(SETTINGS, query_prefix="h1 "))
     assert second.digest != first.digest

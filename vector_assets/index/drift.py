@@ -60,7 +60,8 @@ def two_sample(reference: Vectors, current: Vectors, *, seed: int = 0) -> TwoSam
 
     Logistic regression on standardised vectors, cross-validated. Copies of one vector, on whichever side, are kept in
     one fold: else the classifier would be asked of what it was told. The AUC is the mean over folds, so that no fold's
-    scale counts; its variance is DeLong's (1988), folds taken as independent.
+    scale counts. Its variance is DeLong's (1988) of a fold, widened for folds that were learned from the same vectors
+    (Nadeau and Bengio 2003): taken as independent, 8 of 100 equal samples were outside where 2.5 were stated.
     """
     sides = np.repeat([0, 1], [len(reference), len(current)])
     empty = np.zeros(0)
@@ -83,13 +84,13 @@ def two_sample(reference: Vectors, current: Vectors, *, seed: int = 0) -> TwoSam
         variances.append(variance)
     auc = float(np.mean(areas))
     # Copies say the same thing several times: an interval is as wide as the different ones allow.
-    told = float(np.sum(variances)) / len(areas) ** 2 * len(vectors) / sum(counts)
+    told = float(np.mean(variances)) * (1 / FOLDS + 1 / (FOLDS - 1)) * len(vectors) / sum(counts)
     half = _Z95 * told**0.5
     return TwoSample(
         auc=auc,
         low=max(auc - half, 0.0),
         high=min(auc + half, 1.0),
-        p=_chance(auc, *counts),
+        p=_chance(auc, told),
         reference=len(reference),
         current=len(current),
         enough=True,
@@ -170,9 +171,8 @@ def _copies(vectors: Vectors) -> NDArray[np.int64]:
     return first
 
 
-def _chance(auc: float, n: int, m: int) -> float:
-    """Return the two-sided p of an AUC under "alike", by the normal limit of the Mann-Whitney statistic."""
+def _chance(auc: float, variance: float) -> float:
+    """Return the two-sided p of an AUC under "alike"."""
     from scipy.stats import norm
 
-    spread = ((n + m + 1) / (12 * n * m)) ** 0.5
-    return float(2 * norm.sf(abs(auc - 0.5) / spread))
+    return float(2 * norm.sf(abs(auc - 0.5) / max(variance, 1e-12) ** 0.5))

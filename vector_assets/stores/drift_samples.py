@@ -225,9 +225,9 @@ class DriftSamples:
     def _texts(self, training_set: str, column: str) -> list[tuple[str, str]]:
         """Return different texts of the training split with a row key ("" where there is none), chosen by hash."""
         query = self.database.compose(
-            "select {text}, min(row_key) from {ops}.training_pairs where training_set = {digest} and split = 'train' "
-            "and btrim({text}) <> '' group by {text} order by hashtextextended({text}, 11) limit {most}",
-            text=sql.Identifier(column),
+            "select {said}, min(row_key) from {ops}.training_pairs where training_set = {digest} and split = 'train' "
+            "and btrim({said}) <> '' group by {said} order by hashtextextended({said}, 11) limit {most}",
+            said=sql.Identifier(column),
             digest=sql.Literal(training_set),
             most=sql.Literal(self.count),
         )
