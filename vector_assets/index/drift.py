@@ -64,14 +64,13 @@ def two_sample(reference: Vectors, current: Vectors, *, seed: int = 0) -> TwoSam
     (Nadeau and Bengio 2003): taken as independent, 8 of 100 equal samples were outside where 2.5 were stated.
     """
     sides = np.repeat([0, 1], [len(reference), len(current)])
-    empty = np.zeros(0)
     if min(len(reference), len(current)) < MINIMUM:
-        return TwoSample(0.5, np.nan, np.nan, np.nan, len(reference), len(current), False, empty, empty)
+        return _too_few(len(reference), len(current))
     vectors = np.concatenate([reference, current])
     copies = _copies(vectors)
     counts = [len(np.unique(copies[sides == side])) for side in (0, 1)]
     if min(counts) < MINIMUM:
-        return TwoSample(0.5, np.nan, np.nan, np.nan, *counts, False, empty, empty)
+        return _too_few(*counts)
     scores = np.full(len(vectors), np.nan)
     areas, variances = [], []
     for held in _folds(copies, sides, seed):
@@ -99,6 +98,10 @@ def two_sample(reference: Vectors, current: Vectors, *, seed: int = 0) -> TwoSam
     )
 
 
+def _too_few(reference: int, current: int) -> TwoSample:
+    return TwoSample(0.5, np.nan, np.nan, np.nan, reference, current, False, np.zeros(0), np.zeros(0))
+
+
 def auc_with_variance(negative: Scores, positive: Scores) -> tuple[float, float]:
     """Return the area under the ROC curve and DeLong's variance of it, by midranks (Sun and Xu 2014); ties half.
 
@@ -121,7 +124,7 @@ def draw_scores(found: TwoSample, path: Path, *, title: str, names: Sequence[str
     figure = Figure(figsize=(7, 3.5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    bins = np.linspace(0, 1, 41)
+    bins = np.linspace(0, 1, 41).tolist()
     sides = ((found.reference_scores, "#1f77b4"), (found.current_scores, "#d95f02"))
     for (scores, colour), name in zip(sides, names, strict=True):
         weights = np.full(len(scores), 1 / max(len(scores), 1))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from vector_assets.index.drift import MINIMUM, TwoSample, draw_scores, two_sample
 from vector_assets.records import Decision, Generation, Part, Vectors
@@ -86,11 +86,10 @@ def measure_drift(
             continue
         started = time.perf_counter()
         samples = DriftSamples(store, declared.sample)
-        if kind == "corpus":
-            reference, current, compared = _rows(samples, live, part)
-        else:
-            reference, current, compared = _questions(samples, live, part, _recent(store, recent))
-        found = _record(store, live, part, kind, reference, current, compared, started)
+        sides: tuple[Sample | None, Vectors, str] = (
+            _rows(samples, live, part) if kind == "corpus" else _questions(samples, live, part, _recent(store, recent))
+        )
+        found = _record(store, live, part, kind, sides, started)
         log(f"{found.summary} ({found.seconds:.1f} s)")
         results.append(found)
     return tuple(results)
@@ -109,7 +108,8 @@ def recorded(database: Database, collection: Collection, kind: Kind) -> tuple[Fo
             ),
             (collection.name, kind, list(collection.spaces)),
         ).fetchall()
-    return tuple(Found(kind, *row, bound=bound) for row in rows)  # type: ignore[arg-type]
+    values: list[list[Any]] = [[kind, *row, bound] for row in rows]
+    return tuple(Found(*each) for each in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +214,10 @@ def _record(
     generation: Generation,
     part: Part,
     kind: Kind,
-    reference: Sample | None,
-    current: Vectors,
-    compared: str,
+    sides: tuple[Sample | None, Vectors, str],
     started: float,
 ) -> Found:
+    reference, current, compared = sides
     vectors = reference.vectors if reference else current[:0]
     tested = two_sample(vectors, current)
     origin = reference.origin if reference else ""
