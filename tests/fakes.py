@@ -130,6 +130,9 @@ class FakeStore(CollectionStore):
         """What a SearchEngine loads for a checkpoint."""
         return self._known[checkpoint.digest]
 
+    def require_intact(self, digest: str) -> None:
+        """A keyword encoder has no files."""
+
     def _encoder(self, digest: str) -> KeywordEncoder:  # type: ignore[override]
         return self._known[digest]
 

@@ -13,8 +13,8 @@
     │   ├── ExportError      a destination beside the index cannot be written or read
     │   └── NotFound         a collection, generation or row that does not exist
     └── IntegrityError       a promise would be broken, so we stop: exit code 1
-        ├── ContractMismatch   vectors of one space would be compared with another
-        ├── CanaryMismatch     the encoder no longer gives the vectors it gave
+        ├── ContractMismatch   vectors of one space would be compared with another } a UserError as well: the files
+        ├── CanaryMismatch     the encoder no longer gives the vectors it gave     } or libraries can be put back: 2
         ├── CoverageError      rows of the source have no vector
         ├── RecallError        the index does not reach the declared recall
         └── NotLive            the named checkpoint or generation is not the live one
@@ -88,11 +88,11 @@ class IntegrityError(VectorAssetsError):
     """A promise would be broken, so the work stops. Exit code 1."""
 
 
-class ContractMismatch(IntegrityError):
+class ContractMismatch(IntegrityError, UserError):
     """Two sides disagree on what a vector means; the message names both."""
 
 
-class CanaryMismatch(IntegrityError):
+class CanaryMismatch(IntegrityError, UserError):
     """Re-encoded canaries differ from the stored ones beyond the bound."""
 
 

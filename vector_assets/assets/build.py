@@ -3,6 +3,7 @@
 import dagster as dg
 
 from vector_assets.assets.candidate import build_candidate
+from vector_assets.assets.drift import build_drift
 from vector_assets.assets.embeddings import build_embeddings
 from vector_assets.assets.encoder import build_encoder
 from vector_assets.assets.export import build_export
@@ -42,6 +43,8 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         check, watch = build_freshness(collection, collection.freshness)
         checks.append(check)
         sensors.append(watch)
+    if collection.drift:
+        checks += build_drift(collection, collection.drift)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

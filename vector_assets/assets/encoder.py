@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from vector_assets.assets.drift import when_drawn_anew
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed, table
 from vector_assets.assets.pictures import picture
@@ -27,6 +28,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         owners=owners(collection),
         code_version=CODE_VERSION,
         pool="encoder",
+        automation_condition=when_drawn_anew(collection) if declared.train else None,
         description=(
             f"Checkpoint of space {space}, from {declared.encoder}"
             + (

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from vector_assets.assets.drift import FROM_CONDITION, when_drifted
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import Metadata, numbers, speed, table
 from vector_assets.assets.resources import WorkspaceResource
@@ -35,17 +36,20 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         kinds={"postgres"},
         owners=owners(collection),
         code_version=CODE_VERSION,
+        automation_condition=when_drifted(collection, space),
         description=(
             f"{'Labelled texts' if labelled else 'Texts' if alone else 'Pairs'} that the encoder of {space} "
             "learns from, with whole groups held out for validation and test. "
-            "Kept until it is refreshed: by the retraining schedule, or by a launch with refresh: true."
+            "Kept until it is refreshed: by the retraining schedule, by drift, or by a launch with refresh: true."
         ),
     )
     def training_set(
         context: dg.AssetExecutionContext, config: TrainingSetConfig, workspace: WorkspaceResource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
-        drawn = draw_training_set(workspace.open(), collection, space, refresh=config.refresh)
+        # Conditions carry no configuration; the only one that asks for this asset wants it drawn anew.
+        refresh = config.refresh or FROM_CONDITION in context.run.tags
+        drawn = draw_training_set(workspace.open(), collection, space, refresh=refresh)
         richer = any(pair.negatives or pair.weight != 1 for pair in drawn.training_set.pairs)
         examples: list[Mapping[str, str | int | float | bool | None]] = [
             {

@@ -64,6 +64,16 @@ class CanaryReport:
         """Both roles are within their bounds. False for NaN."""
         return self.query_cosine >= self.query_bound and self.document_cosine >= self.document_bound
 
+    @property
+    def sides(self) -> str:
+        """Who was compared with whom, and the text at which they are farthest apart."""
+        sides = (
+            ("document", self.document_cosine - self.document_bound, self.document_text),
+            ("query", self.query_cosine - self.query_bound, self.query_text),
+        )
+        role, _, text = min(sides, key=lambda side: side[1] if side[1] == side[1] else -np.inf)  # NaN is the worst
+        return f"encoder {self.encoder[:12]} against checkpoint {self.stored[:12]}, worst at {role} {text[:40]!r}"
+
 
 def make_canaries(encoder: Encoder, documents: Sequence[str], queries: Sequence[str]) -> tuple[Canary, ...]:
     """Return canaries with the vectors that the encoder gives now; the encoder must be in full precision.
@@ -113,7 +123,8 @@ def require(report: CanaryReport) -> CanaryReport:
         if not cosine >= bound:
             raise CanaryMismatch(
                 f"the loaded encoder {report.encoder[:12]} does not give the vectors stored with checkpoint "
-                f"{report.stored[:12]}: {role} {text[:40]!r} has cosine {cosine:.6f}, expected at least {bound}"
+                f"{report.stored[:12]}: {role} {text[:40]!r} has cosine {cosine:.6f}, expected at least {bound}; a "
+                "library computes something else now: put back the versions that the checkpoint was stored with"
             )
     return report
 

@@ -3,6 +3,7 @@
     <root>/<digest>/   model.safetensors, config.json, tokenizer.json, modules.json, 1_Pooling/, …   the model
                        contract.json     what its vectors mean, part of the digest
                        canaries.json     texts with their vectors, not part of it
+                       checkpoint_files.json   the sha256 of each file, not part of it: names what was changed
 
 The untrained base and a tuned model are stored alike; a tuned one is its base with some tensors replaced, so what was
 frozen stays bit-equal and the tokenizer and configuration stay the same bytes.
@@ -33,6 +34,7 @@ from vector_assets.encoder.contract import (
 from vector_assets.encoder.files import check_folder, checkpoint_digest, is_provider, model_files
 from vector_assets.encoder.image.contract import read_image_contract
 from vector_assets.encoder.image.files import check_image_folder, is_image_checkpoint
+from vector_assets.encoder.intact import write_manifest
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
@@ -150,6 +152,7 @@ def is_whole(folder: Path) -> bool:
 
 def place(working: Path, destination: Path) -> None:
     """Move a finished folder to its name in one step, unless another process was faster."""
+    write_manifest(working)
     working.chmod(0o755)  # mkdtemp makes it private
     try:
         os.rename(working, destination)  # noqa: PTH104 - Path.rename would replace an empty folder silently

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from vector_assets.encoder.contract import TOKENIZER_FILES, modules_of, read_json
@@ -12,7 +15,8 @@ from vector_assets.errors import EncoderError
 SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 #: Ours, about a checkpoint and not part of it.
-BESIDE = ("canaries.json",)
+MANIFEST_FILE = "checkpoint_files.json"
+BESIDE = ("canaries.json", MANIFEST_FILE)
 
 #: Names the model of a checkpoint whose vectors a provider computes; such a folder has no weights.
 PROVIDER_FILE = "provider.json"
@@ -34,12 +38,38 @@ def model_files(folder: Path) -> list[Path]:
 
 def checkpoint_digest(folder: Path) -> str:
     """Return sha256 over the sorted paths of weights, configuration, tokenizer and contract, each with its sha256."""
+    return digest_of(file_digests(folder))
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return a checkpoint's digest from the sha256 of each of its files, by path inside the folder, in their order."""
     total = hashlib.sha256()
-    for path in model_files(folder):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    for path, content in files.items():
+        total.update(f"{path}\0{content}\n".encode())
     return total.hexdigest()
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file that makes the model. A file that did not change is read once per process."""
+    return {path.relative_to(folder).as_posix(): _content(path) for path in model_files(folder)}
+
+
+def _content(path: Path) -> str:
+    found = path.stat()
+    # The time of change cannot be set by hand as that of writing can; what is younger than a second may change again
+    # within the clock's tick, so it is read again.
+    marks = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _sha256(path) if abs(time.time() - found.st_ctime) < 1 else _known_sha256(path, marks)
+
+
+@lru_cache(maxsize=1024)
+def _known_sha256(path: Path, marks: tuple[int, ...]) -> str:
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_provider(folder: Path) -> bool:

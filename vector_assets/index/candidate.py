@@ -118,13 +118,15 @@ def measure_candidate(
     """Measure a generation. When it is live itself there is nothing to decide, only to check."""
     built = store.build(generation)
     log(f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
-    questions = encoders.questions(generation, [query.text for query in judged]) if judged else None
+    canaries = encoders.canaries(generation)
+    # An encoder that is not what it was answers no questions: its check fails, and nothing else is asked of it.
+    questions = encoders.questions(generation, [query.text for query in judged]) if judged and canaries.passed else None
     recalls, recall_check = _recall(collection, generation, store, questions)
     log(recall_check.summary)
     checks = (
         store.check_coverage(generation),
         check_norms(store.worst_norm(generation), dims=generation.dims, vector_type=generation.vector_type),
-        encoders.canaries(generation),
+        canaries,
         recall_check,
     )
     evaluation: Mapping[str, float] = {}

@@ -74,12 +74,13 @@ def check_recall(
 
 
 def check_canaries_found(
-    query: float, document: float, *, query_bound: float, document_bound: float, passed: bool
+    query: float, document: float, *, query_bound: float, document_bound: float, passed: bool, sides: str = ""
 ) -> Checked:
-    """The encoder still gives the vectors it gave, on the query path and on the bulk path."""
+    """The encoder still gives the vectors it gave, on the query path and on the bulk path; ``sides`` names both."""
     return Checked(
         "canaries",
         passed,
-        f"least cosine {query:.6f} for queries (bound {query_bound}), {document:.6f} in bulk (bound {document_bound})",
-        {"query_cosine": query, "document_cosine": document},
+        f"least cosine {query:.6f} for queries (bound {query_bound}), {document:.6f} in bulk (bound {document_bound})"
+        + (f"; {sides}" if sides else ""),
+        {"query_cosine": query, "document_cosine": document, "worst_cosine": min(query, document)},
     )

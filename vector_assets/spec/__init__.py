@@ -4,6 +4,7 @@ from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
+from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
@@ -27,6 +28,7 @@ __all__ = [
     "ClassHead",
     "Clicks",
     "Collection",
+    "Drift",
     "Evaluation",
     "Export",
     "ExportFormat",

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
+from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
@@ -36,6 +37,9 @@ class Collection(Spec):
     export: Export | None = None
     freshness: Duration | None = Field(
         default=None, description="How long a row may wait for its vector, such as 15m; a check turns red beyond it."
+    )
+    drift: Drift | None = Field(
+        default=None, description="Checks whether rows and questions still look like those of the training."
     )
     automation: Automation = Automation()
     keep_generations: int = Field(default=2, ge=1, le=20, description="Retired generations kept for rollback.")
@@ -67,10 +71,16 @@ class Collection(Spec):
     def _names_refer(self) -> Collection:
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
-            *self._misplaced_images(),
+            *self._misplaced_images(), *self._cannot_retrain(),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self
+
+    def _cannot_retrain(self) -> Iterator[str]:
+        if self.drift and self.drift.retrain and not any(space.train for space in self.spaces.values()):
+            yield "drift.retrain: no space declares train:, so there is nothing to retrain; expected false"
+        elif self.drift and self.drift.retrain and not self.automation.on_change:
+            yield "drift.retrain: asks by automation, which is off; expected automation: {on_change: true} beside it"
 
     def _reserved(self) -> Iterator[str]:
         for name in self.fields:

@@ -11,6 +11,7 @@ from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.question import question_vectors
 from vector_assets.embedding.run import sync_one
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
@@ -72,6 +73,7 @@ class CollectionStore:
                     f"encoder {self.collection.name}/{space} has no checkpoint yet; "
                     f"run vector-assets materialize {self.collection.name} --stage encoder"
                 )
+            self.require_intact(stored.checkpoint)  # or a generation would be made of what is not there any more
             contract = self.workspace.checkpoints.get(stored.checkpoint).contract
             encoders[space] = SpaceEncoder(stored.checkpoint, int(str(contract["dims"])))
         return plan_layout(self.collection, encoders)
@@ -79,7 +81,12 @@ class CollectionStore:
     # -- encoders
 
     def encoders(self, generation: Generation) -> Callable[[], Mapping[str, Encoder]]:
-        """Return a loader of a generation's encoders, so that a sync with nothing to encode loads none."""
+        """Return a loader of a generation's encoders, so that a sync with nothing to encode loads none.
+
+        Their files are compared at once: a sync whose checkpoint was changed writes nothing, whatever it has to do.
+        """
+        for digest in sorted(set(generation.checkpoints.values())):
+            self.require_intact(digest)
         return lambda: {part.space: self._encoder(part.checkpoint) for part in generation.parts}
 
     def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
@@ -91,14 +98,20 @@ class CollectionStore:
         reports = []
         for part in generation.parts:
             checkpoint = self.workspace.checkpoints.get(part.checkpoint)
+            require_intact(checkpoint)
             reports.append(
                 check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
             )
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
             worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,
-            document_bound=worst.document_bound, passed=all(report.passed for report in reports),
+            document_bound=worst.document_bound, passed=all(report.passed for report in reports), sides=worst.sides,
         )  # fmt: skip
+
+    def require_intact(self, digest: str) -> None:
+        """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
+        if digest not in self._encoders:
+            require_intact(self.workspace.checkpoints.get(digest))
 
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:

@@ -14,6 +14,7 @@ from vector_assets.index.quality import Quality, check_quality
 from vector_assets.records import Comparison, Decision, Generation
 from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.drift import withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         log("dead tuples removed")
     content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
     known = generations.measures(generation)
-    if known.get("content") != content or maintenance:
+    if known.get("content") != content or not _sound(known) or maintenance:
         live = targets.live
         before = _score(store, generations.measures(live)) if live else None
         store.catch_up(generation)
@@ -91,7 +92,7 @@ def _remember(store: CollectionStore, generation: Generation, report: CandidateR
         ef_search=report.recalls[-1].ef_search if report.recalls else None,
     )
     if generation.state != "live":
-        generations.decide(generation, report.decision)
+        generations.decide(generation, withheld(store, generation, report.decision))
         generations.set_state(generation, "candidate")
 
 
@@ -118,6 +119,11 @@ def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> M
         decision = Decision("keep", "live is up to date; there is no candidate to decide on", decision.comparison)
     version = f"{generation.number}-{str(values['content']).split()[0]}"
     return Measured(generation, decision, checks, quality, values, version, now)
+
+
+def _sound(values: Mapping[str, object]) -> bool:
+    """Tell whether every blocking check passed; what failed is looked at again, since libraries can be put back."""
+    return all(check["passed"] for check in cast(Mapping[str, dict[str, object]], values.get("checks", {})).values())
 
 
 def _score(store: CollectionStore, values: Mapping[str, object]) -> float | None:

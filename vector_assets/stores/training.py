@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import Settings, settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound, SpecError
@@ -211,6 +212,7 @@ def _known(workspace: Workspace, key: str) -> tuple[Checkpoint, Mapping[str, obj
     checkpoint = workspace.checkpoints.get(known[0])
     if not checkpoint.folder.is_dir():
         return None
+    require_intact(checkpoint)
     return checkpoint, known[1]
 
 

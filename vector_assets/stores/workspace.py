@@ -12,6 +12,7 @@ from psycopg import sql
 
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries, require
 from vector_assets.encoder.contract import differences
+from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import folder_contract, open_encoder, stored_contract
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
@@ -184,17 +185,13 @@ def open_workspace() -> Workspace:
 
 def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:
     """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
+    require_intact(checkpoint)
     encoder = open_encoder(checkpoint.folder)
+    require_intact(checkpoint)  # again: what was loaded is what was compared
     moved = differences(stored_contract(checkpoint.contract), folder_contract(checkpoint.folder))
-    if encoder.digest != checkpoint.digest:
-        what = f" (stored, then found: {moved[0]})" if moved else ""
-        raise ContractMismatch(
-            f"checkpoint {checkpoint.digest[:12]} has other files than were stored{what}: {checkpoint.folder} has "
-            f"digest {encoder.digest[:12]}; restore the folder or materialize the encoder"
-        )
     if moved:
         raise ContractMismatch(f"checkpoint {checkpoint.digest[:12]}: stored contract and folder differ: {moved[0]}")
-    require(check_canaries(encoder, checkpoint.canaries))
+    require(check_canaries(encoder, checkpoint.canaries, stored=checkpoint.digest))
     return encoder
 
 
