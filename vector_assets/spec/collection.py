@@ -95,6 +95,10 @@ class Collection(Spec):
                     "so the text would say its own label; expected a field that the space does not read"
                 )
 
+        for name in self.evaluation.slices if self.evaluation else ():
+            if self.fields.get(name, "category") != "category":
+                yield f"evaluation.slices: {name} is a field of type {self.fields[name]}; expected a category"
+
     def _mentions(self) -> Iterator[tuple[str, str]]:
         """Every place that names a field, with that name."""
         for space_name, space in self.spaces.items():
@@ -107,6 +111,7 @@ class Collection(Spec):
             if space.train and space.train.split.by and not isinstance(space.train.pairs, str):
                 yield f"{where}.train.split.by", space.train.split.by
         yield from (("filters", name) for name in self.filters)
+        yield from (("evaluation.slices", name) for name in (self.evaluation.slices if self.evaluation else ()))
 
     def _chunked_twice(self) -> Iterator[str]:
         first, *others = [*(name for name, space in self.spaces.items() if space.chunk.by != "none"), ""]
