@@ -116,6 +116,9 @@ class FakeStore(CollectionStore):
     def judged(self) -> list[JudgedQuery]:
         return self.questions_asked
 
+    def questions_version(self) -> str:
+        return hashlib.sha256(repr(self.questions_asked).encode()).hexdigest()
+
     def canaries(self, generation: Generation) -> Checked:
         cosine = 1.0 if self.canaries_pass else 0.5
         return check_canaries_found(

@@ -78,7 +78,10 @@ class CollectionClient:
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
         asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
-        return self._engine.search(question, image=asked, k=k, method=method)
+        hits = self._engine.search(question, image=asked, k=k, method=method)
+        if question and self.spec.evaluation and self.spec.evaluation.shadow:
+            self._engine.reader.record(self.spec.name, question)
+        return hits
 
     def materialize(
         self,
@@ -112,10 +115,15 @@ class CollectionClient:
         return planned_changes(self.workspace, self.spec)
 
     def evaluate(
-        self, *, method: Literal["vector", "exact"] = "vector", queries: str | None = None, qrels: str | None = None
+        self,
+        *,
+        method: Literal["vector", "exact"] = "vector",
+        queries: str | None = None,
+        qrels: str | None = None,
+        synthetic: bool = False,
     ) -> Evaluated:
-        """Score the live generation on judged queries."""
-        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels)
+        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows."""
+        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels, synthetic=synthetic)
 
     def export(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
     from vector_assets.assets.progress import Listener
+    from vector_assets.index.comparing import Arm
     from vector_assets.search.engine import Hit, Hits
     from vector_assets.stores.status import Status
 
@@ -166,6 +167,28 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
             console.print(f"  {space}: checkpoint {digest[:12]}")
+
+
+def show_arms(console: Console, arms: Sequence[Arm]) -> None:
+    """Print a line per metric, a column per arm, and how live differs from each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for arm in arms:
+        table.add_column(arm.arm, justify="right")
+    for name in arms[0].scores:
+        table.add_row(name, *(f"{arm.scores[name]:.4f}" if arm.scores else "-" for arm in arms))
+    console.print(table)
+    for arm in arms:
+        if arm.note:
+            console.print(f"{arm.arm} was {arm.note}", soft_wrap=True)
+        if arm.against:
+            found = arm.against
+            console.print(
+                f"live against {arm.arm}: {found.metric} {found.difference:+.4f} "
+                f"[{found.low:+.4f}, {found.high:+.4f}], p {found.p:.2g}",
+                soft_wrap=True,
+                markup=False,
+            )
 
 
 def hits_json(hits: Hits) -> dict[str, object]:

@@ -95,6 +95,7 @@ def test_the_maintenance_schedule_measures_again(defs: dg.Definitions) -> None:
         "ops": {
             "embeddings__papers": {"config": {"sweep": True}},
             "candidate__papers": {"config": {"maintenance": True}},
+            "index__papers": {"config": {"maintenance": True}},
         }
     }
     stages = {key.path[0] for key in job.asset_layer.selected_asset_keys}

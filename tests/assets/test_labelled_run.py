@@ -15,6 +15,7 @@ from vector_assets.assets import resources
 from vector_assets.errors import SourceError, SpecError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.evaluating import evaluate_live
 from vector_assets.stores.training_sets import draw_training_set
 from vector_assets.stores.workspace import Workspace
 
@@ -85,9 +86,23 @@ def test_a_classification_goes_through_all_stages(kinds: Papers, workspace: Work
     assert names == {"curves.png", "confusion.png", "report.json", "head.safetensors"}
 
 
-def test_labelled_texts_are_no_questions_for_the_gate(kinds: Papers, workspace: Workspace) -> None:
+def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: Papers, workspace: Workspace) -> None:
+    assert kinds.first
     store = CollectionStore(workspace, kinds.collection)
-    assert store.judged() == [] and store.trained() is not None
+    judged = store.judged()
+    stored = workspace.checkpoints.encoder("kinds", "text")
+    assert judged and stored and stored.training_set and store.trained() is not None
+    test = {pair.key: pair for pair in workspace.checkpoints.training_set(stored.training_set).split("test")}
+    for query in judged:
+        assert query.among == frozenset(test) and query.text == test[query.own].document
+        same = {key for key, pair in test.items() if pair.label == test[query.own].label}
+        assert set(query.relevant) == same - {query.own} != set()
+    first = kinds.first.metadata["candidate"]
+    assert "| candidate | " in str(first["arms"])
+    found = evaluate_live(store, method="vector")
+    assert (found.method, found.queries) == ("exact", len(judged))
+    assert found.scores["mrr@10"] == pytest.approx(first["search_mrr@10"], abs=1e-6)
+    assert [arm.arm for arm in found.arms] == ["live", "bm25"]
 
 
 def test_a_second_run_trains_nothing_and_another_objective_learns_from_the_same_set(

@@ -41,6 +41,14 @@ def test_judged_queries_have_an_answer_and_keep_the_order_of_their_file(tmp_path
     ]  # fmt: skip
 
 
+def test_a_query_may_say_which_slice_it_belongs_to(tmp_path: Path) -> None:
+    asked = queries(tmp_path, {"_id": "a", "text": "one", "slice": "hard"}, {"_id": "b", "text": "two", "slice": None})
+    judged = write(tmp_path, "qrels.tsv", "a\t1\t1\nb\t1\t1\n")
+    assert [query.slice for query in read_judged(asked, judged)] == ["hard", ""]
+    with pytest.raises(SourceError, match=r"q\.jsonl:1: slice is a list; expected text"):
+        read_queries(queries(tmp_path, {"_id": "a", "text": "one", "slice": ["x"]}, name="q.jsonl"))
+
+
 def test_headers_are_optional_trec_is_read_and_keys_follow_the_collection(tmp_path: Path) -> None:
     plain = write(tmp_path, "a.tsv", "1\t4983\t1\n")
     trec = write(tmp_path, "b.txt", "1 0 4983 1\n")

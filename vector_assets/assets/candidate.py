@@ -1,7 +1,7 @@
 """``candidate/<collection>``: an indexed, measured generation and the gate's decision on it."""
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import dagster as dg
 
@@ -52,7 +52,7 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
         ],
         description=(
             "The newest generation with its HNSW index, measured: recall against an exact scan, integrity, and quality "
-            "against live on held-out queries. Decision: promote, keep or needs_evaluation."
+            "against live and BM25 on held-out queries. Decision: promote, keep or needs_evaluation."
         ),
     )
     def candidate(
@@ -98,6 +98,7 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
         **numbers({"generation": measured.generation.number, **cast(dict[str, float], values["index"])}),
         **numbers({f"search_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
     }
+    found |= _compared(values)
     recalls = cast(list[dict[str, float]], values["recalls"])
     if recalls:
         found["recall"] = table([dict(row) for row in recalls])
@@ -105,3 +106,54 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
     if measured.decision.comparison:
         found["compared"] = comparison_table(measured.decision.comparison, old="before", new="candidate")
     return found
+
+
+def _compared(values: Mapping[str, object]) -> dict[str, dg.MetadataValue]:
+    """The arms, the slices and the shadow reads, each a table of its own."""
+    found: dict[str, dg.MetadataValue] = {}
+    arms = cast(list[dict[str, Any]], values.get("arms") or [])
+    if arms:
+        name = "synthetic_queries" if values.get("synthetic") else "arms"
+        found[name] = dg.MetadataValue.md(_arms_table(arms))
+    slices = cast(list[dict[str, Any]], values.get("slices") or [])
+    if slices:
+        found["slices"] = dg.MetadataValue.md(_slices_table(slices))
+    shadow = cast(dict[str, float] | None, values.get("shadow"))
+    if shadow:
+        found["recent_questions"] = table([{"what": what, "value": f"{value:.4g}"} for what, value in shadow.items()])
+    return found
+
+
+def _arms_table(arms: list[dict[str, Any]]) -> str:
+    """A markdown table: a line per arm, its scores, and how what was measured differs from it."""
+    metrics = next((list(arm["scores"]) for arm in arms if arm["scores"]), [])
+    lines = [_line(["arm", *metrics, "against it", "95 % interval", "p", ""]), _line(["---"] * (len(metrics) + 5))]
+    for arm in arms:
+        against = arm["against"]
+        cells = [f"{arm['scores'][name]:.4f}" if arm["scores"] else "" for name in metrics]
+        cells += _difference(against) if against else ["", "", ""]
+        lines.append(_line([arm["arm"], *cells, arm["note"]]))
+    return "\n".join(lines)
+
+
+def _slices_table(slices: list[dict[str, Any]]) -> str:
+    """A markdown table: a line per slice, the worst first."""
+    said = {"holds": "", "worse": "**worse**", "few": "too few to judge"}
+    lines = [
+        _line(["slice", "queries", "live", "candidate", "difference", "95 % interval", "p", ""]),
+        _line(["---"] * 8),
+    ]
+    for each in slices:
+        found = each["comparison"]
+        means = [f"{found['old']:.4f}", f"{found['new']:.4f}"]
+        lines.append(_line([each["name"], found["queries"], *means, *_difference(found), said[each["said"]]]))
+    return "\n".join(lines)
+
+
+def _difference(found: Mapping[str, Any]) -> list[str]:
+    return [f"{found['difference']:+.4f}", f"{found['low']:+.4f} to {found['high']:+.4f}", f"{found['p']:.2g}"]
+
+
+def _line(cells: Sequence[object]) -> str:
+    """One line of a markdown table; what a value has of its marks is shown as it is."""
+    return "| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in cells) + " |"

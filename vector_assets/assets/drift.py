@@ -17,6 +17,7 @@ from vector_assets.assets.resources import WORKSPACE, WorkspaceResource
 from vector_assets.spec import Collection, Drift
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import Found, Kind, cooldown_of, measure_drift, retraining_due
+from vector_assets.stores.query_log import QueryLog
 
 #: Runs that a condition asked for carry it. The only condition of a training set is the one below.
 FROM_CONDITION = "dagster/from_automation_condition"
@@ -46,7 +47,8 @@ def _check(collection: Collection, name: str, kind: Kind, said: str) -> dg.Asset
     @dg.asset_check(asset=key("index", collection), name=name, blocking=False, description=said, pool="encoder")
     def check(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
         store = CollectionStore(workspace.open(), collection)
-        found = measure_drift(store, kind, log=context.log.info)
+        recent = QueryLog(store.workspace.database)
+        found = measure_drift(store, kind, recent=recent, log=context.log.info)
         return dg.AssetCheckResult(
             passed=not any(each.tripped for each in found),
             severity=dg.AssetCheckSeverity.WARN,

@@ -14,6 +14,13 @@ from vector_assets.stores.outbox import project_live
 CODE_VERSION = "1"
 
 
+class IndexConfig(dg.Config):
+    """What a run of the index does beside swapping."""
+
+    maintenance: bool = False
+    """Drop what is beyond the kept generations, even when nothing goes live."""
+
+
 def build_index(collection: Collection) -> dg.AssetsDefinition:
     """Return the asset that swaps the candidate in when the gate said promote, and else keeps live."""
 
@@ -30,12 +37,16 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
             "The generations before it stay for vector-assets rollback."
         ),
     )
-    def index(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def index(
+        context: dg.AssetExecutionContext, config: IndexConfig, workspace: WorkspaceResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         stores = workspace.open()
         store = CollectionStore(stores, collection)
-        swapped = settle(store, store.catch_up)
+        swapped = settle(store, store.catch_up, clean=config.maintenance)
         project_live(stores, collection.name)
         context.log.info(f"generation {swapped.live.number} is live ({swapped.action})")
+        if swapped.dropped:
+            context.log.info(f"dropped, as no longer kept: generations {', '.join(map(str, swapped.dropped))}")
         generations = [
             {
                 "generation": g.number,

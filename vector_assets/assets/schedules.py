@@ -50,6 +50,7 @@ def _maintain(collection: Collection) -> dg.ScheduleDefinition:
             "ops": {
                 op_name(key("embeddings", collection)): {"config": {"sweep": True}},
                 op_name(key("candidate", collection)): {"config": {"maintenance": True}},
+                op_name(key("index", collection)): {"config": {"maintenance": True}},
             }
         },
         description=(

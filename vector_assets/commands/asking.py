@@ -69,18 +69,38 @@ def evaluate(
     collection: CollectionArgument,
     queries: Annotated[str | None, typer.Option(help="JSONL with _id and text.")] = None,
     qrels: Annotated[str | None, typer.Option(help="TSV with query-id, corpus-id, score.")] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Ask queries made from words of the rows: a stand-in for judged ones.")
+    ] = False,
     method: MethodOption = "vector",
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score the live generation on judged queries: the given, the declared, or the held-out ones."""
+    """Score live, the candidate and BM25 on judged queries: the given, the declared, or the held-out ones."""
+    from vector_assets.show import show_arms
+
     chosen = checked_method(method)
     if bool(queries) != bool(qrels):
         raise UserError("--queries and --qrels belong together; give both or neither")
-    found = open_client(project).collection(collection).evaluate(method=chosen, queries=queries, qrels=qrels)
+    if synthetic and queries:
+        raise UserError("--synthetic makes its own queries; leave out --queries and --qrels")
+    found = (
+        open_client(project)
+        .collection(collection)
+        .evaluate(method=chosen, queries=queries, qrels=qrels, synthetic=synthetic)
+    )
     if as_json:
-        print_json({**found.scores, "queries": found.queries, "generation": found.generation})
+        beside = {arm.arm: arm.record() for arm in found.arms}
+        print_json(
+            {
+                **found.scores,
+                "queries": found.queries,
+                "generation": found.generation,
+                "synthetic": found.synthetic,
+                "arms": beside,
+            }
+        )
         return
-    for name, value in found.scores.items():
-        out.print(f"{name:>10}  {value:.4f}")
-    out.print(f"{found.queries} queries, generation {found.generation}, method {found.method}")
+    show_arms(out, found.arms)
+    kind = "synthetic queries (made from words of the rows, judged by nobody)" if found.synthetic else "queries"
+    out.print(f"{found.queries} {kind}, generation {found.generation}, method {found.method}", soft_wrap=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from vector_assets.errors import RecallError
-from vector_assets.index.decide import decide, decide_first
+from vector_assets.index.comparing import Asked, Asks, Compared, Compares, compare
+from vector_assets.index.decide import decide, decide_first, remark
 from vector_assets.index.integrity import Checked, check_norms, check_recall
 from vector_assets.index.recall import Recall, choose_ef_search
-from vector_assets.index.retrieve import Block, exact_rankings
-from vector_assets.metrics import evaluate, paired_bootstrap, score
-from vector_assets.records import Comparison, Decision, Generation, JudgedQuery, Vectors
-from vector_assets.spec import Collection
+from vector_assets.records import Comparison, Decision, Generation, Vectors
+from vector_assets.spec import Collection, Evaluation
 
 RECALL_QUERIES = 200
 
@@ -44,7 +43,7 @@ class BuiltIndex(Protocol):
         ...
 
 
-class CandidateStore(Protocol):
+class CandidateStore(Compares, Protocol):
     """What the candidate stage asks of Postgres; stores/collection.py implements it."""
 
     def build(self, generation: Generation) -> BuiltIndex:
@@ -69,17 +68,9 @@ class CandidateStore(Protocol):
         """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
         ...
 
-    def blocks(self, generation: Generation) -> Iterator[Block]:
-        """Stream all vectors with their keys."""
-        ...
 
-
-class CandidateEncoders(Protocol):
+class CandidateEncoders(Asks, Protocol):
     """Encodes questions with a generation's checkpoints, and checks their canaries."""
-
-    def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
-        """Encode questions: (n, dims)."""
-        ...
 
     def canaries(self, generation: Generation) -> Checked:
         """Compare canaries of all checkpoints, in bulk and on the query path."""
@@ -94,7 +85,7 @@ class CandidateReport:
     built: BuiltIndex
     recalls: tuple[Recall, ...]
     checks: tuple[Checked, ...]
-    evaluation: Mapping[str, float]
+    compared: Compared
     decision: Decision
 
     @property
@@ -109,18 +100,25 @@ def measure_candidate(
     live: Generation | None,
     store: CandidateStore,
     encoders: CandidateEncoders,
-    judged: Sequence[JudgedQuery],
+    asked: Asked,
     *,
     metric: str,
     trained: Comparison | None,
     log: Callable[[str], None],
+    lexical: bool = True,
 ) -> CandidateReport:
-    """Measure a generation. When it is live itself there is nothing to decide, only to check."""
+    """Measure a generation. When it is live itself there is nothing to decide, only to check.
+
+    ``lexical`` says whether BM25 is measured beside it.
+    """
     built = store.build(generation)
     log(f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
     canaries = encoders.canaries(generation)
-    # An encoder that is not what it was answers no questions: its check fails, and nothing else is asked of it.
-    questions = encoders.questions(generation, [query.text for query in judged]) if judged and canaries.passed else None
+    if not canaries.passed:
+        # An encoder that is not what it was answers no questions: its check fails, and nothing else is asked of it.
+        asked = Asked()
+    real = [] if asked.synthetic else _some([query.text for query in asked.judged])
+    questions = encoders.questions(generation, real) if real else None
     recalls, recall_check = _recall(collection, generation, store, questions)
     log(recall_check.summary)
     checks = (
@@ -129,28 +127,26 @@ def measure_candidate(
         canaries,
         recall_check,
     )
-    evaluation: Mapping[str, float] = {}
-    comparison = None
-    if questions is not None:
-        rankings = exact_rankings(store.blocks(generation), questions, judged)
-        evaluation = evaluate(rankings, judged)
-        if live and live.number != generation.number:
-            before = encoders.questions(live, [query.text for query in judged])
-            old = exact_rankings(store.blocks(live), before, judged)
-            comparison = paired_bootstrap(score(old, judged, metric), score(rankings, judged, metric), metric=metric)
-    decision = _decide(generation, live, comparison, trained)
+    compared = compare(
+        generation, live, asked, store, encoders,
+        metric=metric, declared=collection.evaluation or Evaluation(), lexical=lexical,
+    )  # fmt: skip
+    decision = _decide(generation, live, compared, trained)
     log(f"{decision.decision}: {decision.reason}")
-    return CandidateReport(generation, built, recalls, checks, evaluation, decision)
+    return CandidateReport(generation, built, recalls, checks, compared, decision)
 
 
 def _decide(
-    generation: Generation, live: Generation | None, comparison: Comparison | None, trained: Comparison | None
+    generation: Generation, live: Generation | None, compared: Compared, trained: Comparison | None
 ) -> Decision:
+    lexical = None if compared.synthetic else compared.lexical
     if live is None:
-        return decide_first(trained)
+        return remark(decide_first(trained), lexical, None)
     if live.number == generation.number:
         return Decision("keep", "live is up to date; there is no candidate to decide on")
-    return decide(comparison, same_vectors=live.checkpoint_set == generation.checkpoint_set)
+    same = live.checkpoint_set == generation.checkpoint_set
+    decision = decide(compared.comparison, same_vectors=same, slices=compared.slices, synthetic=compared.synthetic)
+    return decision if same else remark(decision, lexical, compared.shadow)
 
 
 def _recall(
@@ -158,7 +154,7 @@ def _recall(
 ) -> tuple[tuple[Recall, ...], Checked]:
     """Measure recall on the held-out questions, where there are some, else on vectors of the table itself."""
     declared = collection.index
-    queries = store.sample(generation, RECALL_QUERIES) if questions is None else _some(questions)
+    queries = store.sample(generation, RECALL_QUERIES) if questions is None else questions
 
     def search(ef_search: int | None) -> list[list[float]]:
         return store.neighbours(generation, queries, k=10, ef_search=ef_search)
@@ -174,8 +170,7 @@ def _recall(
     )  # fmt: skip
 
 
-def _some(questions: Vectors) -> Vectors:
+def _some(texts: list[str]) -> list[str]:
     """Return at most RECALL_QUERIES questions, evenly spread."""
-    places = np.linspace(0, len(questions) - 1, min(RECALL_QUERIES, len(questions))).astype(int)
-    chosen: Vectors = questions[np.unique(places)]
-    return chosen
+    places = np.linspace(0, len(texts) - 1, min(RECALL_QUERIES, len(texts))).astype(int)
+    return [texts[place] for place in np.unique(places)]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vector_assets.index.shadow import Shadow
+from vector_assets.index.slices import SliceFound
 from vector_assets.records import Comparison, Decision
 
 
@@ -19,8 +24,17 @@ def decide_first(trained: Comparison | None) -> Decision:
     return Decision("promote", f"first generation; tuned against its untrained base: {_words(trained)}", trained)
 
 
-def decide(comparison: Comparison | None, *, same_vectors: bool = False) -> Decision:
-    """Decide on a candidate against live, by the 95 % interval of the paired difference; a tie keeps live."""
+def decide(
+    comparison: Comparison | None,
+    *,
+    same_vectors: bool = False,
+    slices: Sequence[SliceFound] = (),
+    synthetic: bool = False,
+) -> Decision:
+    """Decide on a candidate against live, by the 95 % interval of the paired difference; a tie keeps live.
+
+    A slice that is worse keeps live as well. On ``synthetic`` questions nothing is decided: a person has to.
+    """
     if same_vectors:
         return Decision("promote", "the vectors mean the same as live's; only columns beside them changed")
     if comparison is None:
@@ -28,11 +42,36 @@ def decide(comparison: Comparison | None, *, same_vectors: bool = False) -> Deci
             "needs_evaluation",
             "no held-out queries to compare it with live on; declare evaluation: or use promote --because",
         )
+    if synthetic:
+        return Decision(
+            "needs_evaluation",
+            f"no held-out queries to compare it with live on; synthetic known-item queries say {_words(comparison)}, "
+            "which is never enough; declare evaluation: or use promote --because",
+        )
+    worse = [each for each in slices if each.said == "worse"]
+    if comparison.low > 0 and worse:
+        rest = f", and {len(worse) - 1} more" if len(worse) > 1 else ""
+        return Decision(
+            "keep",
+            f"better than live on the whole ({_words(comparison)}), but worse on {worse[0].name}: "
+            f"{_words(worse[0].comparison)}{rest}",
+            comparison,
+        )
     if comparison.low > 0:
         return Decision("promote", f"better than live: {_words(comparison)}", comparison)
     if comparison.high < 0:
         return Decision("keep", f"worse than live: {_words(comparison)}", comparison)
     return Decision("keep", f"a tie keeps live: {_words(comparison)}", comparison)
+
+
+def remark(decision: Decision, lexical: Comparison | None, shadow: Shadow | None) -> Decision:
+    """Add what does not decide: a warning where BM25 (old) beats the candidate (new), and what people would notice."""
+    said = [decision.reason]
+    if lexical and lexical.high < 0:
+        said.append(f"warning: BM25 finds better than these vectors, {_words(lexical)}; out of domain words often do")
+    if shadow:
+        said.append(shadow.words)
+    return replace(decision, reason="; ".join(said))
 
 
 def _words(c: Comparison) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from vector_assets.records import JudgedQuery, Key, Vectors
 from vector_assets.source.keys import row_key
 
 Block = tuple[Sequence[Key], Vectors]
+Group = TypeVar("Group", bound=Hashable)
 
 
 def exact_rankings(
@@ -20,12 +22,16 @@ def exact_rankings(
     ``queries`` is (n, dims), unit length, in the order of ``judged``. Blocks come in key order.
     Memory is one block and n x 4k candidates.
     """
+    own = _grouped(query.own or None for query in judged)
+    pools = _grouped(query.among for query in judged)
     best_scores = np.full((len(judged), 0), -np.inf, dtype=np.float32)
     best_rows = np.zeros((len(judged), 0), dtype=np.int64)
     names: list[str] = []
     for keys, scores in _rolled_up((keys, queries @ vectors.T) for keys, vectors in blocks):
         numbers = np.arange(len(names), len(names) + len(keys), dtype=np.int64)
         names += map(row_key, keys)
+        if pools or own:
+            _leave_out(scores, names[len(names) - len(keys) :], pools, own)
         best_scores = np.concatenate([best_scores, scores], axis=1)
         best_rows = np.concatenate([best_rows, np.broadcast_to(numbers, scores.shape)], axis=1)
         if best_scores.shape[1] > 4 * k:
@@ -33,6 +39,27 @@ def exact_rankings(
             best_scores = np.take_along_axis(best_scores, keep, axis=1)
             best_rows = np.take_along_axis(best_rows, keep, axis=1)
     return {query.id: _top(best_scores[i], best_rows[i], names, k) for i, query in enumerate(judged)}
+
+
+def _grouped(values: Iterable[Group | None]) -> dict[Group, list[int]]:
+    """Return the places of each value that is not None."""
+    found: dict[Group, list[int]] = {}
+    for place, value in enumerate(values):
+        if value is not None:
+            found.setdefault(value, []).append(place)
+    return found
+
+
+def _leave_out(
+    scores: Vectors, names: Sequence[str], pools: Mapping[frozenset[str], list[int]], own: Mapping[str, list[int]]
+) -> None:
+    """Take from the scores, (queries, rows), what a query must not find."""
+    for rows, places in pools.items():
+        outside = [column for column, name in enumerate(names) if name not in rows]
+        scores[np.ix_(places, outside)] = -np.inf
+    for column, name in enumerate(names):
+        if name in own:
+            scores[own[name], column] = -np.inf
 
 
 def _rolled_up(blocks: Iterable[tuple[Sequence[Key], Vectors]]) -> Iterator[tuple[Sequence[Key], Vectors]]:
@@ -61,6 +88,8 @@ def _rolled_up(blocks: Iterable[tuple[Sequence[Key], Vectors]]) -> Iterator[tupl
 def _top(scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int) -> list[str]:
     best: dict[str, float] = {}
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+        if score == -np.inf:
+            continue
         name = names[row]
         best[name] = max(score, best.get(name, -2.0))
     return sorted(best, key=lambda name: (-round(best[name], 6), name))[:k]

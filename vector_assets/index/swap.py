@@ -60,8 +60,12 @@ class Swapped:
     dropped: tuple[int, ...] = ()
 
 
-def settle(store: SwapStore, catch_up: CatchUp) -> Swapped:
-    """Swap in the newest candidate when the gate said promote and integrity holds; else keep live."""
+def settle(store: SwapStore, catch_up: CatchUp, *, clean: bool = False) -> Swapped:
+    """Swap in the newest candidate when the gate said promote and integrity holds; else keep live.
+
+    ``clean`` drops what is beyond the generations kept also where nothing goes live: fewer may be declared now, or
+    a rollback has retired one more.
+    """
     live = _live(store)
     candidate = next((g for g in store.all() if g.state == "candidate"), None)
     if candidate is None or candidate.decision != "promote" or (live and candidate.number < live.number):
@@ -69,7 +73,7 @@ def settle(store: SwapStore, catch_up: CatchUp) -> Swapped:
             said = f"generation {candidate.number} is {candidate.decision}" if candidate else "there is no candidate"
             raise NotFound(f"nothing can go live: {said}; materialize the candidate, or use promote --because")
         store.show(live)
-        return Swapped(live, live.number, "kept")
+        return Swapped(live, live.number, "kept", store.drop_retired() if clean else ())
     return _go_live(store, candidate, catch_up, because="the gate said promote")
 
 

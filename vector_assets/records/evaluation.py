@@ -9,11 +9,18 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A question with its known answers: JSON row key to gain."""
+    """A question with its known answers: JSON row key to gain.
+
+    ``slice`` is the part of the questions that its file puts it in. ``among`` are the only rows that are looked at,
+    all when None; ``own`` is the row that the question was taken from, which is no answer.
+    """
 
     id: str
     text: str
     relevant: Mapping[str, float]
+    slice: str = ""
+    among: frozenset[str] | None = None
+    own: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class SearchReader(Protocol):
         """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
         ...
 
+    def record(self, collection: str, question: str) -> None:
+        """Note a question, where its collection keeps some."""
+        ...
+
 
 class SearchEngine:
     """Answers questions of one collection. Encoders are loaded, and their canaries checked, once per checkpoint."""

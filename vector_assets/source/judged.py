@@ -32,24 +32,34 @@ def read_judged(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) 
 
 def read_graded(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> list[JudgedQuery]:
     """Return the queries that have judgements, in the order of their file, with those of 0 and below among them."""
-    texts = read_queries(queries)
+    asked = _read_queries(queries)
+    texts = {query: text for query, (text, _) in asked.items()}
     judgements = read_grades(qrels, key)
     unknown = next((query for query in judgements if query not in texts), None)
     if unknown is not None:
         raise SourceError(f"{qrels}: query-id {unknown!r} is not in {queries}; expected judgements of its queries only")
-    return [JudgedQuery(query, text, judgements[query]) for query, text in texts.items() if query in judgements]
+    return [
+        JudgedQuery(id=query, text=text, relevant=judgements[query], slice=asked[query][1])
+        for query, text in texts.items()
+        if query in judgements
+    ]
 
 
 def read_queries(url: str) -> dict[str, str]:
     """Return the text of each query by its id: JSONL with ``_id`` (or ``id``) and ``text``."""
-    texts: dict[str, str] = {}
+    return {query: text for query, (text, _) in _read_queries(url).items()}
+
+
+def _read_queries(url: str) -> dict[str, tuple[str, str]]:
+    """Return text and slice of each query; most files have no ``slice``."""
+    found: dict[str, tuple[str, str]] = {}
     with closing(read_objects(url)) as lines:
         for line in lines:
             query = line.text("_id", "id")
-            if query in texts:
+            if query in found:
                 raise SourceError(f"{line.where}: query {query!r} stands twice; expected each id once")
-            texts[query] = line.text("text")
-    return texts
+            found[query] = line.text("text"), line.optional_text("slice") or ""
+    return found
 
 
 def read_qrels(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dict[str, float]]:

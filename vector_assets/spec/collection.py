@@ -113,6 +113,10 @@ class Collection(Spec):
                 kind = self.fields[by_time]
                 yield f"spaces.{space_name}.train.split.by_time: {by_time} is declared as {kind}; expected a datetime"
 
+        for name in self.evaluation.slices if self.evaluation else ():
+            if self.fields.get(name, "category") != "category":
+                yield f"evaluation.slices: {name} is a field of type {self.fields[name]}; expected a category"
+
     def _mentions(self) -> Iterator[tuple[str, str]]:
         """Every place that names a field, with that name."""
         for space_name, space in self.spaces.items():
@@ -127,6 +131,7 @@ class Collection(Spec):
             if space.train and space.train.split.by_time and not space.train.from_file:
                 yield f"{where}.train.split.by_time", space.train.split.by_time
         yield from (("filters", name) for name in self.filters)
+        yield from (("evaluation.slices", name) for name in (self.evaluation.slices if self.evaluation else ()))
 
     def _chunked_twice(self) -> Iterator[str]:
         first, *others = [*(name for name, space in self.spaces.items() if space.chunk.by != "none"), ""]

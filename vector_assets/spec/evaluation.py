@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from vector_assets.spec.base import Spec
+from vector_assets.spec.base import ColumnName, Spec
 
 MetricName = Literal["ndcg@10", "mrr@10", "recall@10", "recall@100", "map"]
 
@@ -16,7 +16,8 @@ class Evaluation(Spec):
 
     queries: str | None = Field(
         default=None,
-        description="JSONL with _id and text (or id), plain or .gz. Left out with qrels: the test split of training.",
+        description="JSONL with _id (or id), text and perhaps slice, plain or .gz. Left out with qrels: the test "
+        "split of training; of labelled texts each asks for the others of its label, among the held-out ones.",
     )
     qrels: str | None = Field(
         default=None, description="TSV with query-id, corpus-id and score, plain or .gz; a header is skipped."
@@ -30,6 +31,42 @@ class Evaluation(Spec):
     )
     drift: float = Field(
         default=0.05, gt=0, le=1, description="The check quality fails this far below what live last scored."
+    )
+
+    slices: list[ColumnName] = Field(
+        default=[],
+        description="Category fields: the questions are also compared by the value of each that their answers have. "
+        "A slice key in the queries file is compared as well.",
+    )
+    slice_drop: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="A candidate stays out when a slice falls by more than this, and not by chance, however much "
+        "better it is on the whole.",
+    )
+    slice_queries: int = Field(
+        default=20, ge=5, description="Slices with fewer questions than this are shown, not judged."
+    )
+    bm25_rows: int = Field(
+        default=200_000,
+        ge=0,
+        description="BM25 is measured beside the vectors up to this many rows; beyond, it is said to be left out.",
+    )
+    synthetic: int = Field(
+        default=200,
+        ge=0,
+        le=5000,
+        description="Where there are no judged questions, this many are made from words of the rows (known items). "
+        "They are shown as synthetic and never enough to promote; 0 makes none.",
+    )
+    seed: int = Field(default=0, ge=0, description="Draws the rows of the synthetic questions, and their words.")
+    shadow: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Keep the texts of this many recent searches, without who asked, and ask them of live and "
+        "candidate before a swap. 0 keeps nothing, and forgets what was kept at the next run.",
     )
 
     @model_validator(mode="after")

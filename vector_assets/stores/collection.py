@@ -14,14 +14,17 @@ from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
 from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
+from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.retrieve import Block
 from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
-from vector_assets.source.judged import read_judged
 from vector_assets.spec import Collection
+from vector_assets.stores.asking import gather
 from vector_assets.stores.embeddings import Coverage
+from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.syncs import SyncTimes
 from vector_assets.stores.workspace import Workspace, checked_encoder
@@ -167,20 +170,20 @@ class CollectionStore:
 
     def judged(self) -> list[JudgedQuery]:
         """Return held-out queries: the declared ones, else the test split that the encoders were trained beside."""
-        evaluation = self.collection.evaluation
-        if evaluation and evaluation.queries and evaluation.qrels:
-            resolve = self.collection.resolve
-            return read_judged(resolve(evaluation.queries), resolve(evaluation.qrels), self.relation.key)
-        found = []
-        for space in self.collection.spaces:
-            stored = self.workspace.checkpoints.encoder(self.collection.name, space)
-            if stored and stored.training_set:
-                answers: dict[str, dict[str, float]] = {}  # a query that several rows answer is one question
-                for pair in self.workspace.checkpoints.training_set(stored.training_set).split("test"):
-                    if pair.key and pair.query:
-                        answers.setdefault(pair.query, {})[pair.key] = 1.0
-                found += [JudgedQuery(f"{space}-{n}", text, rows) for n, (text, rows) in enumerate(answers.items())]
-        return found
+        return held_out(self.workspace, self.collection, self.relation)
+
+    def questions_version(self) -> str:
+        """What changes when ``judged`` would return others."""
+        return questions_version(self.workspace, self.collection)
+
+    def asked(self, judged: Sequence[JudgedQuery], *, deciding: bool) -> Asked:
+        """Return all that a generation is asked: the judged queries, or synthetic ones, and recent searches."""
+        return gather(self.workspace, self.collection, self.relation, judged, deciding=deciding)
+
+    def texts(self) -> Iterator[tuple[str, str]] | None:
+        """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
+        fields = text_fields(self.collection)
+        return row_texts(self.workspace.database, self.relation, fields) if fields else None
 
     @property
     def metric(self) -> str:

@@ -189,6 +189,7 @@ def role_grants(names: Names) -> sql.Composed:
     return names.compose(
         "grant usage on schema {search} to {reader}; grant select on all tables in schema {search} to {reader}; "
         "alter default privileges in schema {search} grant select on tables to {reader}; "
+        "grant execute on function {search}._record_query(text, text) to {reader}; "
         "grant usage on schema {raw}, {embedding}, {search}, {ops} to {writer}; "
         "grant all on all tables in schema {raw}, {embedding}, {search}, {ops} to {writer}",
         reader=sql.Identifier(READER),

@@ -15,6 +15,9 @@ from vector_assets.records import Comparison, Decision, Generation
 from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import withheld
+from vector_assets.stores.query_log import QueryLog
+
+KEPT_SLICES = 100  # of the worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,16 @@ class Measured:
 def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[str], None]) -> Measured:
     """Measure the generation on its way, else live. What was measured of the same content is not measured again."""
     generations = store.workspace.generations
+    declared = store.collection.evaluation or Evaluation()
+    QueryLog(store.workspace.database).keep(store.collection.name, declared.shadow)
     layout = store.layout()
     targets = find_targets(store.collection, layout, store.all())
     for other in store.all():
         promised = other.state == "candidate" and other.decision == "promote"
-        if promised and not layout.describes(other, store.collection):
-            # It was to go live by itself, but a check stood in the way, and the declaration has moved on since.
+        abandoned = maintenance and other.state == "building"
+        if (promised or abandoned) and not layout.describes(other, store.collection):
+            # It was to go live by itself, but a check stood in the way, and the declaration has moved on since; or
+            # the declaration moved on before it was built.
             generations.fail(other)
     generation = targets.coming or targets.live
     if generation is None:
@@ -51,36 +58,71 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if maintenance:
         store.workspace.indexes.vacuum(generation)
         log("dead tuples removed")
-    content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
+    questions = store.questions_version()
     known = generations.measures(generation)
-    if known.get("content") != content or not _sound(known) or maintenance:
+    if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:
         live = targets.live
-        before = _score(store, generations.measures(live)) if live else None
+        measured = generations.measures(live) if live else {}
+        same = measured.get("questions") in (None, questions)  # a score on other questions is no measure of drift
+        before = _score(store, measured) if same else None
         store.catch_up(generation)
+        deciding = live is None or live.number != generation.number
+        # Between two decisions the words of the rows hardly change; reading them all with every sync would cost more.
+        asked_before = (known.get("questions"), known.get("bm25_rows")) == (questions, declared.bm25_rows)
+        lexical = maintenance or deciding or not asked_before or not _kept_bm25(known)
         report = measure_candidate(
-            store.collection, generation, live, store, store, store.judged(),
-            metric=store.metric, trained=store.trained(), log=log,
+            store.collection, generation, live, store, store, store.asked(store.judged(), deciding=deciding),
+            metric=store.metric, trained=store.trained(), log=log, lexical=lexical,
         )  # fmt: skip
         store.catch_up(generation)
-        content = f"{store.workspace.embeddings.content_version(generation)} {store.collection.index.model_dump_json()}"
-        _remember(store, generation, report, content)
-        generations.measure(generation, {"before": before})
+        _remember(
+            store, generation, report, _content(store, generation, questions), [] if lexical else _kept_bm25(known)
+        )
+        generations.measure(generation, {"before": before, "questions": questions, "bm25_rows": declared.bm25_rows})
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
         return _measured(store, generation, now=True)
     return _measured(store, generation, now=False)
 
 
-def _remember(store: CollectionStore, generation: Generation, report: CandidateReport, content: str) -> None:
+def _content(store: CollectionStore, generation: Generation, questions: str) -> str:
+    """What was measured, and by which questions: when it is another one, it is measured again."""
+    declared = [store.collection.index.model_dump_json()]
+    if store.collection.evaluation:
+        judging = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed"}
+        declared.append(store.collection.evaluation.model_dump_json(include=judging))
+    return " ".join([store.workspace.embeddings.content_version(generation), *declared, questions])
+
+
+def _kept_bm25(known: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the line of BM25 as it was measured last."""
+    arms = cast(list[dict[str, object]], known.get("arms") or [])
+    return [
+        each | {"note": each["note"] or "as measured at the last decision"} for each in arms if each["arm"] == "bm25"
+    ]
+
+
+def _remember(
+    store: CollectionStore,
+    generation: Generation,
+    report: CandidateReport,
+    content: str,
+    bm25: list[dict[str, object]],
+) -> None:
     generations = store.workspace.generations
     table_bytes, _ = store.workspace.embeddings.sizes(generation)
+    compared = report.compared
     generations.measure(
         generation,
         {
             "content": content,
             "checks": {check.name: asdict(check) for check in report.checks},
             "recalls": [asdict(recall) for recall in report.recalls],
-            "evaluation": dict(report.evaluation),
+            "evaluation": dict(compared.evaluation),
+            "arms": [arm.record() for arm in compared.arms] + (bm25 if compared.arms else []),
+            "synthetic": compared.synthetic,
+            "slices": [asdict(each) for each in compared.slices[:KEPT_SLICES]],
+            "shadow": dict(compared.shadow.numbers) if compared.shadow else None,
             "index": {
                 "vectors": report.built.rows,
                 "dims": generation.dims,

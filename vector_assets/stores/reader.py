@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, LiteralString, cast
@@ -18,6 +19,7 @@ from vector_assets.source.keys import row_key
 from vector_assets.stores.database import READER, Connection, Names
 from vector_assets.stores.urls import DatabaseUrl
 
+_logger = logging.getLogger(__name__)
 _CHUNK: LiteralString = "f.chunk_no, f.chunk_start, f.chunk_stop, f.chunk_digest"
 
 
@@ -107,6 +109,16 @@ class Reader:
                     "while it was asked; ask again"
                 )
         return tuple(_hit(generation, values, row, keys) for values, row in found)
+
+    def record(self, collection: str, question: str) -> None:
+        """Note a question where its collection keeps some (evaluation.shadow). What goes wrong stops no search."""
+        try:
+            connection = self._connect()
+            with connection.transaction():
+                connection.execute("set transaction read write")
+                connection.execute(self.names.compose("select {search}._record_query(%s, %s)"), (collection, question))
+        except psycopg.Error as error:  # a standby takes no notes, and a role of the user's own may not
+            _logger.warning("the question was not noted: %s", " ".join(str(error).split()))
 
     def _keys(self, collection: str) -> list[str]:
         """The key's columns: what the function returns before chunk_no."""

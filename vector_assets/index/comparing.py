@@ -1,0 +1,157 @@
+"""What a generation is held against: live, BM25, the slices of the questions, and recent searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from vector_assets.index.lexical import bm25_rankings
+from vector_assets.index.retrieve import Block, exact_rankings
+from vector_assets.index.shadow import Shadow, compare_shadow
+from vector_assets.index.slices import SliceFound, compare_slices
+from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, score
+from vector_assets.records import Comparison, Generation, JudgedQuery, Vectors
+from vector_assets.spec import Evaluation
+
+ArmName = Literal["live", "candidate", "bm25"]
+_RECENT = "\0"  # begins the ids of recent questions; no id in a file has it
+
+
+class Compares(Protocol):
+    """What comparing asks of Postgres; stores/collection.py implements it."""
+
+    def blocks(self, generation: Generation) -> Iterator[Block]:
+        """Stream all vectors with their keys."""
+        ...
+
+    def texts(self) -> Iterator[tuple[str, str]] | None:
+        """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
+        ...
+
+
+class Asks(Protocol):
+    """Encodes questions with a generation's checkpoints."""
+
+    def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
+        """Encode questions: (n, dims)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked: judged questions, or synthetic ones where there are none, their slices, recent searches.
+
+    ``slices`` names parts of ``judged`` by places in it.
+    """
+
+    judged: tuple[JudgedQuery, ...] = ()
+    synthetic: bool = False
+    slices: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    recent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One line of the table: mean scores, and how the arm that is judged differs from it (arm as old, judged as new).
+
+    ``scores`` is empty where ``note`` says why the arm was left out.
+    """
+
+    arm: ArmName
+    scores: Mapping[str, float]
+    against: Comparison | None = None
+    note: str = ""
+
+    def record(self) -> dict[str, object]:
+        """As it is kept in Postgres and shown in tables."""
+        return {
+            "arm": self.arm,
+            "scores": dict(self.scores),
+            "against": asdict(self.against) if self.against else None,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All that a generation was held against. ``comparison`` is live against it, None where it is live itself."""
+
+    arms: tuple[Arm, ...] = ()
+    comparison: Comparison | None = None
+    slices: tuple[SliceFound, ...] = ()
+    shadow: Shadow | None = None
+    synthetic: bool = False
+
+    @property
+    def evaluation(self) -> Mapping[str, float]:
+        """The generation's own scores on judged questions; empty where there are none."""
+        return {} if self.synthetic or not self.arms else self.arms[-1 if self.arms[-1].arm != "bm25" else -2].scores
+
+    @property
+    def lexical(self) -> Comparison | None:
+        """BM25 against the generation, where it was measured."""
+        return next((each.against for each in self.arms if each.arm == "bm25"), None)
+
+
+def compare(
+    generation: Generation,
+    live: Generation | None,
+    asked: Asked,
+    store: Compares,
+    encoders: Asks,
+    *,
+    metric: str,
+    declared: Evaluation,
+    lexical: bool = True,
+) -> Compared:
+    """Ask everything of the generation, of live and of BM25, by exact scans: one over each table of vectors."""
+    other = live if live and live.number != generation.number else None
+    if not asked.judged and not (other and asked.recent):
+        return Compared(synthetic=asked.synthetic)
+    new = _rankings(generation, asked if other else Asked(asked.judged), store, encoders)
+    old = _rankings(other, asked, store, encoders) if other else None
+    recent = [_RECENT + str(number) for number in range(len(asked.recent))]
+    shadow = compare_shadow(old, new, recent) if old is not None else None
+    judged = asked.judged
+    if not judged:
+        return Compared(shadow=shadow, synthetic=asked.synthetic)
+    scored = score(new, judged, metric)
+    arms: list[Arm] = []
+    comparison: Comparison | None = None
+    slices: tuple[SliceFound, ...] = ()
+    if old is not None:
+        before = score(old, judged, metric)
+        comparison = paired_bootstrap(before, scored, metric=metric)
+        arms.append(Arm("live", evaluate(old, judged), comparison))
+        slices = compare_slices(
+            asked.slices, before, scored, metric=metric, drop=declared.slice_drop, least=declared.slice_queries
+        )
+    arms.append(Arm("candidate" if other or live is None else "live", evaluate(new, judged)))
+    if lexical:
+        arms.append(bm25_arm(asked.judged, new, store, metric=metric, limit=declared.bm25_rows))
+    return Compared(tuple(arms), comparison, slices, shadow, asked.synthetic)
+
+
+def bm25_arm(judged: Sequence[JudgedQuery], new: Rankings, store: Compares, *, metric: str, limit: int) -> Arm:
+    """Measure BM25 on the same questions, and how ``new`` differs from it."""
+    if not limit:
+        return Arm("bm25", {}, note="left out: evaluation.bm25_rows is 0")
+    texts = store.texts()
+    if texts is None:
+        return Arm("bm25", {}, note="left out: the spaces read no text")
+    found = bm25_rankings(texts, judged, limit=limit)
+    if found is None:
+        return Arm("bm25", {}, note=f"left out: there are more than {limit:,} rows, see evaluation.bm25_rows")
+    against = paired_bootstrap(score(found, judged, metric), score(new, judged, metric), metric=metric)
+    return Arm("bm25", evaluate(found, judged), against)
+
+
+def _rankings(generation: Generation, asked: Asked, store: Compares, encoders: Asks) -> Rankings:
+    """Ask judged and recent questions in one scan."""
+    recent = [JudgedQuery(f"{_RECENT}{number}", text, {}) for number, text in enumerate(asked.recent)]
+    all_of_them = [*asked.judged, *recent]
+    questions = encoders.questions(generation, [query.text for query in all_of_them])
+    return exact_rankings(store.blocks(generation), np.ascontiguousarray(questions), all_of_them)

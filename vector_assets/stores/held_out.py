@@ -1,0 +1,64 @@
+"""Questions with known answers that no training has seen: the declared ones, else the test split of training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from vector_assets.records import JudgedQuery, Pair
+from vector_assets.source.judged import read_judged
+from vector_assets.source.storage import find_files
+from vector_assets.spec import Collection
+from vector_assets.stores.relation import Relation
+from vector_assets.stores.workspace import Workspace
+
+
+def held_out(workspace: Workspace, collection: Collection, relation: Relation) -> list[JudgedQuery]:
+    """Return the declared queries, else those of the test splits that the encoders were trained beside."""
+    evaluation = collection.evaluation
+    if evaluation and evaluation.queries and evaluation.qrels:
+        return read_judged(collection.resolve(evaluation.queries), collection.resolve(evaluation.qrels), relation.key)
+    found: list[JudgedQuery] = []
+    for space in collection.spaces:
+        stored = workspace.checkpoints.encoder(collection.name, space)
+        if stored and stored.training_set:
+            found += of_test_split(space, workspace.checkpoints.training_set(stored.training_set).split("test"))
+    return found
+
+
+def questions_version(workspace: Workspace, collection: Collection) -> str:
+    """Return what changes when other questions are asked, without reading them: files as they were written, or sets."""
+    evaluation = collection.evaluation
+    if evaluation and evaluation.queries and evaluation.qrels:
+        files = [file for url in (evaluation.queries, evaluation.qrels) for file in find_files(collection.resolve(url))]
+        known = [f"{file.path} {file.size} {file.stamp}" for file in files]
+    else:
+        stored = [workspace.checkpoints.encoder(collection.name, space) for space in collection.spaces]
+        known = [each.training_set or "" if each else "" for each in stored]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+
+
+def of_test_split(space: str, pairs: Sequence[Pair]) -> Iterator[JudgedQuery]:
+    """Yield the queries of held-out pairs, asked of all rows, or of held-out labelled texts.
+
+    A query that several rows answer is one question.
+    A labelled text asks for the others of its label, among the held-out texts only: of the rest, training has seen
+    which belong together. A text that is alone with its label asks nothing, but may be found.
+    """
+    alike: dict[str, dict[str, float]] = {}
+    for pair in pairs:
+        if pair.key and pair.label:
+            alike.setdefault(pair.label, {})[pair.key] = 1.0
+    among = frozenset(key for rows in alike.values() for key in rows)
+    answers: dict[str, dict[str, float]] = {}
+    for pair in pairs:
+        if pair.key and pair.query:
+            answers.setdefault(pair.query, {})[pair.key] = 1.0
+    for number, (text, rows) in enumerate(answers.items()):
+        yield JudgedQuery(f"{space}-{number}", text, rows)
+    for number, pair in enumerate(pairs):
+        if pair.query:
+            continue
+        if pair.key and pair.label and len(alike[pair.label]) > 1:
+            others = {key: gain for key, gain in alike[pair.label].items() if key != pair.key}
+            yield JudgedQuery(f"{space}-{number}", pair.document, others, among=among, own=pair.key)
