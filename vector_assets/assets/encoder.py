@@ -5,7 +5,15 @@ import time
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed
+from vector_assets.assets.metadata import (
+    Metadata,
+    comparison_table,
+    contract_table,
+    csv_table,
+    dagster_tags,
+    numbers,
+    speed,
+)
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -40,15 +48,13 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
     )
     def encoder(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
-        tags = {"dagster/run_id": context.run.run_id, "asset": context.asset_key.to_user_string()}
-
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
             shown(now.step, now.steps, f"loss {now.loss:.3f}, best {_name(now.metric)} {now.best:.3f}")
 
         stores = workspace.open()
-        settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
+        settled = settle_encoder(stores, collection, space, tags=dagster_tags(context), progress=progress)
         metadata: Metadata = {}
         if settled.comparison:
             metadata |= numbers({"test_mrr@10": settled.comparison.new, "base_test_mrr@10": settled.comparison.old})
@@ -58,6 +64,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
                 stores.mlflow_link(settled.registered.run_id, settled.registered.experiment)
             )
         metadata |= {name: picture(path) for name, path in settled.pictures.items()}
+        metadata |= {name: csv_table(path) for name, path in settled.tables.items()}
         if settled.accuracy:
             metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
         if "gap" in settled.result:
