@@ -36,7 +36,7 @@ from vector_assets.training import store_base
 
 Rows = list[tuple[str, str]]
 SHOTS, DRAWS = 8, 10
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+STRENGTHS = (3.0, 10.0, 30.0)
 
 
 def split(rows: Rows, share: float = 0.1) -> tuple[Rows, Rows]:
@@ -71,7 +71,7 @@ def probe(train: tuple[Vectors, list[str]], test: Vectors) -> tuple[list[str], d
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
     scores = {
         strength: float(cross_val_score(LogisticRegression(C=strength, max_iter=1000), *train, cv=folds).mean())
         for strength in STRENGTHS
