@@ -67,7 +67,7 @@ def arguments(doc: str | None, *, data: str, **defaults: Any) -> argparse.Argume
     parser.add_argument("--data", type=Path, required=True, help=f"folder with {data}")
     parser.add_argument("--work", type=Path, required=True, help="where checkpoints go; may be removed afterwards")
     parser.add_argument("--encoder", default="minilm")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the control alone")
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)

@@ -84,8 +84,8 @@ def main() -> None:
     """Measure and print."""
     parser = arguments(
         __doc__, data="corpus.jsonl.gz, queries.jsonl.gz, qrels_train.tsv.gz and qrels_test.tsv.gz",
-        trainable="last_3", learning_rate=5e-5, learn_tokens=160, batch_size=32, evaluations_per_epoch=1, patience=2,
-        max_epochs=6,
+        trainable="last_2", learning_rate=5e-5, learn_tokens=128, batch_size=32, evaluations_per_epoch=1, patience=2,
+        max_epochs=5,
     )  # fmt: skip
     asked = parser.parse_args()
     corpus = corpus_of(asked.data / "corpus.jsonl.gz")

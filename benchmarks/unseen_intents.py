@@ -195,8 +195,8 @@ def _encoded(folder: Path, rows: Rows) -> tuple[Vectors, NDArray[np.int64]]:
 def main() -> None:
     """Measure and print."""
     parser = arguments(
-        __doc__, data="train.csv.gz and test.csv.gz (text,category)", trainable="last_3", learning_rate=1e-4,
-        batch_size=64, evaluations_per_epoch=1, max_epochs=4, draws=500,
+        __doc__, data="train.csv.gz and test.csv.gz (text,category)", trainable="last_2", learning_rate=1e-4,
+        batch_size=64, evaluations_per_epoch=1, max_epochs=3, draws=500,
     )  # fmt: skip
     parser.add_argument("--objectives", nargs="+", default=[CONTROL, "triplet", "arcface"])
     parser.add_argument("--rate", nargs="+", default=[], metavar="OBJECTIVE=RATE", help="a rate of its own")

@@ -125,6 +125,7 @@ def draw_confusions(classified: Classified, path: Path) -> Path:
     right.set(title="Most confused: is \u2192 said", xlabel="test texts (share of those of the label)")
     right.tick_params(labelsize=7)
     right.margins(x=0.18)
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.spines[["top", "right"]].set_visible(False)
     if not found:
         right.text(0.5, 0.5, "none", transform=right.transAxes, ha="center")
