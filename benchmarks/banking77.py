@@ -124,7 +124,7 @@ def main() -> None:
     """Measure and print."""
     parser = arguments(
         __doc__, data="train.csv.gz and test.csv.gz (text,category)", objective="classification", trainable="last_6",
-        learning_rate=2e-4, batch_size=32, evaluations_per_epoch=1, patience=2, max_epochs=6,
+        learning_rate=2e-4, batch_size=32, evaluations_per_epoch=1, patience=2, max_epochs=4,
     )  # fmt: skip
     asked = parser.parse_args()
     rows = read_labelled(asked.data / "train.csv.gz")
