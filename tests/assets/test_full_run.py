@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from fakes import Declare, Execute
 from project import ROWS, write_project, write_rows
@@ -20,6 +24,7 @@ from vector_assets.errors import CanaryMismatch, ContractMismatch
 from vector_assets.spec import Collection
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.mlflow_runs import PROCESS
 from vector_assets.stores.workspace import Workspace, checked_encoder
 
 
@@ -121,6 +126,45 @@ def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: Papers, 
     assert {run.info.run_name.split()[0] for run in runs} == {"train", "base"}
     registered = workspace.checkpoints.registered(papers.first.versions["encoder"])
     assert registered.version and workspace.tracking.champion("papers.text") == registered.version
+    assert workspace.tracking.aliased("papers.text", "candidate") == registered.version
+    base = workspace.tracking.aliased("papers.text", "base")
+    assert base and base != registered.version
+    run = client.get_run(registered.run_id)
+    link = f"http://127.0.0.1:3000/runs/{run.data.tags['dagster/run_id']}"
+    assert run.data.tags["dagster/run_url"] == link and link in run.data.tags["mlflow.note.content"]
+    assert papers.instance.get_run_by_id(run.data.tags["dagster/run_id"]), "a run that Dagster knows"
+    assert run.info.run_id in str(papers.first.metadata["encoder"]["mlflow_run"])
+    splits = {one.dataset.name.rpartition(" ")[2] for one in run.inputs.dataset_inputs}
+    assert splits == {"train", "validation", "test"}
+
+
+def test_a_training_after_a_kill_ends_the_run_of_before_and_continues_it(papers: Papers, workspace: Workspace) -> None:
+    assert papers.first
+    encoder = workspace.checkpoints.encoder("papers", "text")
+    assert encoder and encoder.training_key
+    client = workspace.tracking._client()
+    experiment = client.get_experiment_by_name("papers/text")
+    assert experiment
+    ended = subprocess.Popen(["sleep", "100"])
+    gone = json.dumps([socket.gethostname(), ended.pid, psutil.Process(ended.pid).create_time()])
+    ended.kill()
+    ended.wait()
+    tags = {"training_key": encoder.training_key, "arm": "tuned", PROCESS: gone}
+    lost = client.create_run(experiment.experiment_id, run_name="train lost", tags=tags).info.run_id
+    with workspace.database.connect() as connection:  # as if it had not come to its end
+        connection.execute(
+            workspace.database.compose("delete from {ops}.trainings where training_key = %s"), (encoder.training_key,)
+        )
+    again = papers.run("encoder")
+    assert (
+        again.metadata["encoder"]["trained_now"] is True
+        and again.versions["encoder"] == papers.first.versions["encoder"]
+    )
+    killed = client.get_run(lost)
+    assert killed.info.status == "KILLED"
+    after = client.get_run(killed.data.tags["continued_by"])
+    assert (after.info.status, after.data.tags["continues"]) == ("FINISHED", lost)
+    assert {run.info.status for run in client.search_runs([experiment.experiment_id])} == {"FINISHED", "KILLED"}
 
 
 def test_a_second_run_encodes_and_trains_nothing_and_has_the_same_versions(papers: Papers) -> None:

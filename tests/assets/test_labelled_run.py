@@ -83,7 +83,11 @@ def test_a_classification_goes_through_all_stages(kinds: Papers, workspace: Work
     assert {"test/accuracy", "test/f1_macro", "test/mrr_at_10", "train_gap"} <= set(run.data.metrics)
     assert run.data.params["objective"] == "classification"
     names = {Path(one.path).name for one in client.list_artifacts(run.info.run_id, "report")}
-    assert names == {"curves.png", "confusion.png", "report.json", "head.safetensors"}
+    tables = {"classes.csv", "confusions.csv"}
+    assert names - {"vectors.png"} == {"curves.png", "confusion.png", "report.json", "head.safetensors"} | tables
+    assert tables == {f"{name}.csv" for name in ("classes", "confusions") if name in kinds.first.metadata["encoder"]}
+    read = {one.dataset.name: json.loads(one.dataset.profile) for one in run.inputs.dataset_inputs}
+    assert read["kinds/text train"]["labels"] == 24 and len(read) == 3
 
 
 def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: Papers, workspace: Workspace) -> None:

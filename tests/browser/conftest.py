@@ -63,7 +63,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The collection `notes`, trained, embedded, indexed and mapped, and both pages."""
     folder = tmp_path_factory.mktemp("browser")
     project, home, ports = write_project(folder / "project"), folder / "home", (free_port(), free_port())
-    env = {**clean_environment(home), "VECTOR_ASSETS_MLFLOW_UI": f"http://127.0.0.1:{ports[1]}"}
+    pages = {"DAGSTER": ports[0], "MLFLOW": ports[1]}
+    shown = {f"VECTOR_ASSETS_{name}_UI": f"http://127.0.0.1:{port}" for name, port in pages.items()}
+    env = {**clean_environment(home), **shown}
     command = [sys.executable, "-m", "vector_assets.cli", "materialize", "notes", "--project", str(project), "--json"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -112,7 +112,13 @@ def test_the_training_run_with_its_curves(up, dagster, mlflow, shoot) -> None:
     assert link.startswith(mlflow.base), "the link in Dagster leads to another MLflow"
     mlflow.goto(link)
     mlflow.get_by_text("Finished", exact=True).first.wait_for()
+    mlflow.get_by_text("notes/text train", exact=False).first.wait_for()
+    mlflow.wait_for_timeout(1500)
     shoot(mlflow, "mlflow-run")
+    back = mlflow.get_by_role("link", name=re.compile("Dagster run")).get_attribute("href")
+    assert back.startswith(f"{dagster.base}/runs/"), "the link in MLflow leads to another Dagster"
+    dagster.goto(back)
+    dagster.get_by_text("Re-execute all", exact=False).first.wait_for()
     mlflow.goto(link.replace("?", "/model-metrics?"))
     mlflow.get_by_placeholder("Search metric charts").fill("^validation/|train/loss")
     for curve in ("loss", "mrr_at_10"):
@@ -123,5 +129,6 @@ def test_the_training_run_with_its_curves(up, dagster, mlflow, shoot) -> None:
 
 def test_the_registered_model_has_its_champion(mlflow, shoot) -> None:
     mlflow.goto(f"{mlflow.base}/#/models/notes.text")
-    mlflow.get_by_text("champion", exact=False).first.wait_for()
+    for alias in ("champion", "candidate", "base"):
+        mlflow.get_by_text(alias, exact=False).first.wait_for()
     shoot(mlflow, "mlflow-model")

@@ -68,12 +68,14 @@ def test_both_runs_are_logged(trained: Trained, logs: tuple[MemoryLog, MemoryLog
     assert base_log.series("test/mrr_at_10") == [(0, trained.base_test["mrr@10"])]
     assert base_log.series("validation_best/mrr_at_10") == [(0, trained.base_validation["mrr@10"])]
     assert base_log.logged_tags["arm"] == "base"
-    assert log.artifacts == [("report", "curves.png"), ("report", "report.json")]
+    assert log.artifacts == [("report", name) for name in ("vectors.png", "curves.png", "report.json")]
 
 
 def test_the_report_holds_picture_and_numbers(trained: Trained) -> None:
-    picture, numbers = trained.report
-    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
+    *pictures, numbers = trained.report
+    assert [picture.name for picture in pictures] == ["vectors.png", "curves.png"]
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
     found = json.loads(numbers.read_text())
     assert found["best_step"] == trained.history.best_step and len(found["steps"]) == len(trained.history.steps)
     assert found["test"]["metric"] == "mrr@10"
@@ -86,6 +88,7 @@ def test_the_base_itself_is_returned_where_it_is_best(
     found = train(solved, bad, base, destination=tmp_path, log=MemoryLog(), base_log=MemoryLog())
     assert not found.improved and found.checkpoint == found.base and found.history.best_step == 0
     assert (found.comparison.difference, found.comparison.p) == (0.0, 1.0)
+    assert "vectors.png" not in {path.name for path in found.report}, "nothing moved"
     assert [path.name for path in tmp_path.iterdir() if path.name != "reports"] == [found.base.digest]
 
 

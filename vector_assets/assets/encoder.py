@@ -6,7 +6,16 @@ import dagster as dg
 
 from vector_assets.assets.drift import when_drawn_anew
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed, table
+from vector_assets.assets.metadata import (
+    Metadata,
+    comparison_table,
+    contract_table,
+    csv_table,
+    dagster_tags,
+    numbers,
+    speed,
+    table,
+)
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -42,15 +51,13 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
     )
     def encoder(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
-        tags = {"dagster/run_id": context.run.run_id, "asset": context.asset_key.to_user_string()}
-
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
             shown(now.step, now.steps, f"loss {now.loss:.3f}, best {_name(now.metric)} {now.best:.3f}")
 
         stores = workspace.open()
-        settled = settle_encoder(stores, collection, space, tags=tags, progress=progress)
+        settled = settle_encoder(stores, collection, space, tags=dagster_tags(context), progress=progress)
         metadata: Metadata = {}
         if settled.comparison:
             metric = settled.comparison.metric
@@ -63,6 +70,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
                 stores.mlflow_link(settled.registered.run_id, settled.registered.experiment)
             )
         metadata |= {name: picture(path) for name, path in settled.pictures.items()}
+        metadata |= {name: csv_table(path) for name, path in settled.tables.items()}
         if settled.accuracy:
             metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
         if settled.prefixes:

@@ -4,20 +4,19 @@ Such a run would hold its pool, and keep conditions from asking again, for ever.
 """
 
 import json
-import socket
 
 import dagster as dg
-import psutil
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from vector_assets.runtime.owner import is_gone, process_mark
 
 PROCESS = "vector_assets/process"
 
 
 def process_tag() -> dict[str, str]:
     """Return the tag by which a run that is executed in this process is known."""
-    own = psutil.Process()
-    return {PROCESS: json.dumps([socket.gethostname(), own.pid, own.create_time()])}
+    return {PROCESS: process_mark()}
 
 
 def fail_lost_runs(instance: dg.DagsterInstance, *, code_socket: str) -> list[str]:
@@ -30,19 +29,7 @@ def fail_lost_runs(instance: dg.DagsterInstance, *, code_socket: str) -> list[st
         run = record.dagster_run
         grpc = run.tags.get(GRPC_INFO_TAG)
         ours = grpc is not None and json.loads(grpc).get("socket") == code_socket
-        if ours or _process_is_gone(run.tags.get(PROCESS)):
+        if ours or is_gone(run.tags.get(PROCESS)):
             instance.report_run_failed(run, "The process that executed this run was ended before it was done.")
             lost.append(run.run_id)
     return lost
-
-
-def _process_is_gone(tag: str | None) -> bool:
-    if tag is None:
-        return False
-    host, pid, created = json.loads(tag)
-    if host != socket.gethostname():
-        return False
-    try:
-        return bool(abs(psutil.Process(pid).create_time() - created) > 1.0)
-    except psutil.NoSuchProcess:
-        return True

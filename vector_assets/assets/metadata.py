@@ -1,6 +1,10 @@
 """What people see of a materialization: the same names and shapes in every asset."""
 
+import csv
+import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 
 import dagster as dg
 
@@ -39,6 +43,26 @@ def numbers(values: Mapping[str, float]) -> Metadata:
 def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> dg.MetadataValue:
     """Return a small table; every row has the same columns."""
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
+
+
+def csv_table(path: Path, *, rows: int = 12) -> dg.MetadataValue:
+    """Return the first rows of a CSV with a header."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return table(list(islice(csv.DictReader(file), rows)))
+
+
+def dagster_tags(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Return what a run elsewhere is tagged with, so that a person finds the way back.
+
+    ``up`` sets VECTOR_ASSETS_DAGSTER_UI; else the address is that of its default port.
+    """
+    base = os.environ.get("VECTOR_ASSETS_DAGSTER_UI", "http://127.0.0.1:3000").rstrip("/")
+    run = context.run.run_id
+    return {
+        "dagster/run_id": run,
+        "dagster/run_url": f"{base}/runs/{run}",
+        "asset": context.asset_key.to_user_string(),
+    }
 
 
 def digests(found: Mapping[str, str]) -> dg.MetadataValue:

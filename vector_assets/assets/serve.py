@@ -75,7 +75,7 @@ def serve(
     page = f"http://{serving.shown_host(host)}"
     mlflow = workspace.addresses.tracking if _is_server(workspace) else f"{page}:{mlflow_port}"
     served = Served(f"{page}:{port}", mlflow, workspace.home / "logs", token)
-    os.environ["VECTOR_ASSETS_MLFLOW_UI"] = served.mlflow
+    os.environ["VECTOR_ASSETS_MLFLOW_UI"], os.environ["VECTOR_ASSETS_DAGSTER_UI"] = served.mlflow, served.dagster
     guard = {serving.TOKEN: token, serving.HOSTS: ",".join(hosts), **_FEW_HEAPS}
     children = _children(workspace, code_socket, guard, host=host, port=port)
     if not _is_server(workspace):

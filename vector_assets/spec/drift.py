@@ -24,7 +24,7 @@ class Drift(Spec):
     queries: float = Field(default=0.75, gt=0.5, lt=1, description="The same for questions.")
     recent: str | None = Field(
         default=None,
-        description="JSONL with text, the newest last: questions asked lately. Left out: those that evaluation.shadow keeps.",
+        description="JSONL with text, the newest last: questions asked lately; else what evaluation.shadow keeps.",
     )
     sample: int = Field(default=2000, ge=100, le=10_000, description="At most this many vectors of each side.")
     every: Duration = Field(

@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    os.environ.update(environment(open_workspace()))
+    workspace = open_workspace()
+    os.environ.update(environment(workspace))
+    workspace.tracking.end_lost()  # else what was killed while nobody looked would be shown as running for ever
     from mlflow.server.fastapi_app import app
 
     serve_app(without_assistant(app), host=arguments.host, port=arguments.port)

@@ -17,7 +17,8 @@ from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
-from vector_assets.stores.mlflow_runs import TrackedRun
+from vector_assets.stores.mlflow_runs import KEY, TrackedRun
+from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.loop import Progress
@@ -37,6 +38,7 @@ class Settled:
     result: Mapping[str, object]
     registered: Registered
     pictures: Mapping[str, Path] = field(default_factory=dict)
+    tables: Mapping[str, Path] = field(default_factory=dict)
     warning: str | None = None
 
     @property
@@ -91,21 +93,27 @@ def settle_encoder(
     key = training_key(
         digest, declared.train, stored.digest, settings, teacher=teacher.digest if teacher else None
     )  # fmt: skip
+    workspace.tracking.end_lost(f"{collection.name}/{space}")
     known = _known(workspace, key)
     trained_now = known is None
     if known is None:
-        _train(workspace, collection, space, training_set, base, settings, dict(tags), progress, teacher)
+        described = page_tags(dict(tags), collection, space, training_set, key)
+        _train(workspace, collection, space, training_set, base, settings, described, progress, teacher)
         known = _known(workspace, key)
     assert known is not None
     checkpoint, result = known
     workspace.checkpoints.set_encoder(collection.name, space, StoredEncoder(checkpoint.digest, key, digest))
+    registered = workspace.checkpoints.registered(checkpoint.digest)
+    if registered.version and registered.model == f"{collection.name}.{space}":
+        workspace.tracking.set_candidate(registered.model, registered.version)
     return Settled(
         checkpoint,
         trained_now=trained_now,
         comparison=Comparison(**cast(dict[str, float], result["comparison"])),  # type: ignore[arg-type]
         result=result,
-        registered=workspace.checkpoints.registered(checkpoint.digest),
-        pictures=_pictures(result),
+        registered=registered,
+        pictures=_reported(result, ".png"),
+        tables=_reported(result, ".csv"),
         warning=_warning(result, declared.train),
     )
 
@@ -125,7 +133,8 @@ def _untrained(
     registered = workspace.checkpoints.registered(checkpoint.digest)
     if registered.version is None:
         experiment = f"{collection.name}/{space}"
-        with workspace.tracking.run(experiment, "base", tags={**tags, "arm": "base"}) as run:
+        described = page_tags({**tags, "arm": "base"}, collection, space)
+        with workspace.tracking.run(experiment, "base", tags=described) as run:
             run.params({"encoder": collection.spaces[space].encoder, "checkpoint": checkpoint.digest})
             registered = _register(workspace, collection, space, run, checkpoint)
     workspace.checkpoints.set_encoder(collection.name, space, StoredEncoder(checkpoint.digest, None, None))
@@ -147,9 +156,13 @@ def _train(
     experiment = f"{collection.name}/{space}"
     unfinished = workspace.checkpoint_folder / ".unfinished"
     with (
-        workspace.tracking.run(experiment, f"train {training_set.digest[:8]}", tags=tags | _environment()) as run,
-        workspace.tracking.run(experiment, "base (run 0)", tags=tags, parent=run) as base_run,
+        workspace.tracking.run(
+            experiment, f"train {training_set.digest[:8]}", tags=tags | _environment() | {"arm": "tuned"}
+        ) as run,
+        workspace.tracking.run(experiment, "base (run 0)", tags=tags | {"arm": "base"}, parent=run) as base_run,
     ):
+        log_inputs(run, dataset_inputs(workspace.database, collection, space, training_set))
+        continue_killed(workspace.tracking, experiment, run, tags[KEY])
         trained = train(
             training_set, training, base,
             destination=workspace.checkpoint_folder, log=run, base_log=base_run, settings=settings,
@@ -157,6 +170,9 @@ def _train(
             resume_folder=unfinished, teacher=teacher,
         )  # fmt: skip
         workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
+        workspace.tracking.register_base(
+            base_run, f"{collection.name}.{space}", trained.base.folder, trained.base.digest
+        )  # fmt: skip
         _register(workspace, collection, space, run, trained.checkpoint)
     workspace.checkpoints.save_training(
         trained.key, collection.name, space,
@@ -261,6 +277,6 @@ def _warning(result: Mapping[str, object], training: Training) -> str | None:
     )
 
 
-def _pictures(result: Mapping[str, object]) -> dict[str, Path]:
+def _reported(result: Mapping[str, object], suffix: str) -> dict[str, Path]:
     paths = [Path(str(path)) for path in cast(list[str], result.get("report", []))]
-    return {path.stem: path for path in paths if path.suffix == ".png" and path.is_file()}
+    return {path.stem: path for path in paths if path.suffix == suffix and path.is_file()}

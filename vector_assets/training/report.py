@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from vector_assets.records import Comparison
+from vector_assets.records import Comparison, TrainingSet
+from vector_assets.training.classes import ClassScore, Confusion, class_scores, confusions, write_csv
 from vector_assets.training.loop import History
 from vector_assets.training.objectives import Head
-from vector_assets.training.scoring import Classified
+from vector_assets.training.picture import Arm, draw_vectors
+from vector_assets.training.retrieval import Pool
+from vector_assets.training.scoring import Classified, Scored
 
-_MOST_NAMED = 40  # labels beside a confusion matrix; more cannot be read
+_MOST_NAMED = 30  # labels beside a confusion matrix; more cannot be read
+_MOST_PAIRS = 18  # bars beside it
 
 
 def write_report(
@@ -23,7 +27,7 @@ def write_report(
     accuracy: Comparison | None = None,
     classified: Classified | None = None,
 ) -> tuple[Path, ...]:
-    """Write curves.png, report.json and, of a classification, confusion.png; return their paths."""
+    """Write curves.png, report.json and, of a classification, confusion.png, classes.csv and confusions.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     report = {
         "best_step": history.best_step,
@@ -38,10 +42,30 @@ def write_report(
     }
     path = folder / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    pictures = [draw_curves(history, folder / "curves.png")]
+    written = [draw_curves(history, folder / "curves.png")]
     if classified:
-        pictures.append(draw_confusions(classified, folder / "confusion.png"))
-    return *pictures, path
+        written.append(draw_confusions(classified, folder / "confusion.png"))
+        written.append(write_csv(class_scores(classified), ClassScore, folder / "classes.csv"))
+        written.append(write_csv(confusions(classified), Confusion, folder / "confusions.csv"))
+    return *written, path
+
+
+def draw_test(folder: Path, training_set: TrainingSet, pool: Pool, base: Scored, tuned: Scored) -> tuple[Path, ...]:
+    """Draw vectors.png, the test texts before and after; nothing where the base was kept, since nothing moved."""
+    if base is tuned or base.documents is None or tuned.documents is None:
+        return ()
+    assert base.queries is not None and tuned.queries is not None
+    group = {pair.document: pair.group for pair in training_set.split("test")}
+    metric = "accuracy" if "accuracy" in base.metrics and "accuracy" in tuned.metrics else "mrr@10"
+    named = metric.replace("mrr", "MRR")
+    arms = [
+        Arm(f"{name}: {named} {one.metrics[metric]:.3f}", documents, queries)
+        for name, one, documents, queries in (
+            ("Untrained base", base, base.documents, base.queries), ("Tuned", tuned, tuned.documents, tuned.queries),
+        )
+    ]  # fmt: skip
+    drawn = draw_vectors(pool, [group[text] for text in pool.documents], arms[0], arms[1], folder / "vectors.png")
+    return (drawn,) if drawn else ()
 
 
 def write_head(folder: Path, head: Head, labels: Sequence[str]) -> Path:
@@ -77,19 +101,37 @@ def draw_curves(history: History, path: Path) -> Path:
 
 
 def draw_confusions(classified: Classified, path: Path) -> Path:
-    """Draw how often each label of the test texts was taken for which, as shares of its texts."""
+    """Draw the test texts of each label as shares of what they were taken for, and the most frequent confusions."""
     from matplotlib.figure import Figure
     from sklearn.metrics import confusion_matrix
 
     labels = sorted({*classified.truth, *classified.said})
     matrix = confusion_matrix(classified.truth, classified.said, labels=labels, normalize="true")
-    figure = Figure(figsize=(7, 6), layout="constrained", dpi=120)
-    axes = figure.subplots()
-    shown = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-    axes.set(title=f"Test, accuracy {classified.correct.mean():.3f}", xlabel="said", ylabel="is")
-    if len(labels) <= _MOST_NAMED:
-        axes.set_xticks(range(len(labels)), [label[:24] for label in labels], rotation=90, fontsize=6)
-        axes.set_yticks(range(len(labels)), [label[:24] for label in labels], fontsize=6)
-    figure.colorbar(shown, ax=axes)
+    found = confusions(classified)[:_MOST_PAIRS]
+    figure = Figure(figsize=(13, 6), layout="constrained", dpi=100)
+    left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
+    shown = left.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+    named = len(labels) <= _MOST_NAMED
+    left.set(title=f"Accuracy {classified.correct.mean():.3f}, macro F1 {classified.metrics['f1_macro']:.3f}")
+    left.set(xlabel="said" if named else f"said ({len(labels)} labels by name)", ylabel="is")
+    left.set_xticks(range(len(labels)) if named else [], [_cut(one) for one in labels] if named else [], rotation=90)
+    left.set_yticks(range(len(labels)) if named else [], [_cut(one) for one in labels] if named else [])
+    left.tick_params(labelsize=6)
+    figure.colorbar(shown, ax=left, shrink=0.8, label="share of the texts of a label")
+    texts = [f"{_cut(one.label)} \u2192 {_cut(one.taken_for)}" for one in reversed(found)]
+    right.barh(texts, [one.texts for one in reversed(found)], color="tab:red", height=0.6)
+    for place, one in enumerate(reversed(found)):
+        right.text(one.texts, place, f" {one.texts} ({one.share:.0%})", va="center", fontsize=7)
+    right.set(title="Most confused: is \u2192 said", xlabel="test texts (share of those of the label)")
+    right.tick_params(labelsize=7)
+    right.margins(x=0.18)
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.spines[["top", "right"]].set_visible(False)
+    if not found:
+        right.text(0.5, 0.5, "none", transform=right.transAxes, ha="center")
     figure.savefig(path)
     return path
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= 26 else label[:25] + "\u2026"

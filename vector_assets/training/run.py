@@ -22,7 +22,7 @@ from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.network import Network
 from vector_assets.training.pairs import SPLITS
 from vector_assets.training.precision import gains_by_bfloat16
-from vector_assets.training.report import write_head, write_report
+from vector_assets.training.report import draw_test, write_head, write_report
 from vector_assets.training.resume import Resume
 from vector_assets.training.retrieval import Pool
 from vector_assets.training.scoring import Scored, Tokenize
@@ -181,6 +181,7 @@ def train(
     _log_end(log, base_log, history, (base_validation, base_test), (validation, tuned_test), checkpoint)
     folder = report_folder or destination / "reports" / key
     report = write_report(folder, history, comparison, training_set.report, classified, tuned_test.classified)
+    report = (*draw_test(folder, training_set, test_pool, base_test, tuned_test), *report)
     head = write_head(folder, session.head, session.labels) if session.head else None
     faster = speed_ratio(teacher.folder, checkpoint.folder, test_pool.documents) if teacher else None
     if faster is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vector_assets.encoder.text.model import cut
 from vector_assets.metrics import Scores
+from vector_assets.records import Vectors
 from vector_assets.training.network import Network
 from vector_assets.training.objectives import Head
 from vector_assets.training.retrieval import Pool, judge
@@ -40,12 +41,17 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model reached on a pool: mean metrics, reciprocal rank and recall of each query, what its head said."""
+    """What a model reached on a pool: mean metrics, reciprocal rank and recall of each query, what its head said.
+
+    ``documents`` and ``queries`` are the vectors that it was scored by; labelled texts have no queries of their own.
+    """
 
     metrics: dict[str, float]
     reciprocal_ranks: Scores
     recalls: Scores
     classified: Classified | None = None
+    documents: Vectors | None = None
+    queries: Vectors | None = None
 
 
 def score_pool(
@@ -72,8 +78,11 @@ def score_pool(
             found.metrics[f"mrr@10_dims_{width}"] = first
     has = set(labels)
     known = [number for number, label in enumerate(pool.labels) if label in has]
+    asked = queries[:0] if pool.own else queries
     if head is None or not known:
-        return Scored(found.metrics, found.reciprocal_ranks, found.recalls)
+        return Scored(found.metrics, found.reciprocal_ranks, found.recalls, None, documents, asked)
     said = head.predict(documents[known])
     classified = Classified(tuple(pool.labels[n] for n in known), tuple(labels[n] for n in said))
-    return Scored(found.metrics | classified.metrics, found.reciprocal_ranks, found.recalls, classified)
+    return Scored(
+        found.metrics | classified.metrics, found.reciprocal_ranks, found.recalls, classified, documents, asked
+    )
