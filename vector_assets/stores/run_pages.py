@@ -32,7 +32,7 @@ class DatasetInput:
     context: str
     source: str
     columns: Sequence[str]
-    profile: Mapping[str, int | str]
+    profile: Mapping[str, float | str]
 
 
 def log_inputs(run: TrackedRun, datasets: Sequence[DatasetInput]) -> None:
@@ -89,10 +89,10 @@ def continue_killed(tracking: Tracking, experiment: str, run: TrackedRun, key: s
         before.tags({"continued_by": run.run_id})
 
 
-def _profile(training_set: TrainingSet, split: SplitName) -> dict[str, int | str]:
+def _profile(training_set: TrainingSet, split: SplitName) -> dict[str, float | str]:
     pairs = training_set.split(split)
     labels = {pair.label for pair in pairs if pair.label}
-    profile: dict[str, int | str] = {"num_rows": len(pairs), "groups": len({pair.group for pair in pairs})}
+    profile: dict[str, float | str] = {"num_rows": len(pairs), "groups": len({pair.group for pair in pairs})}
     if labels:
         profile["labels"] = len(labels)
     if split == "train":  # what was left out is counted once
