@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed
+from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, search_metadata, speed
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -60,6 +60,8 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         metadata |= {name: picture(path) for name, path in settled.pictures.items()}
         if settled.accuracy:
             metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
+        if settled.searched:
+            metadata |= search_metadata(settled.searched)
         if "gap" in settled.result:
             metadata |= numbers({"train_gap": float(str(settled.result["gap"]))})
         if settled.warning:

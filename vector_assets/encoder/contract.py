@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vector_assets.encoder.layers import Layer, chosen_layer
 from vector_assets.errors import EncoderError
 
 CONTRACT_FILE = "contract.json"
@@ -43,7 +44,10 @@ class Contract(BaseModel):
     pooling: str = Field(description="How token vectors become one: mean, cls, max; several joined by +.")
     normalized: bool = Field(default=True, description="Vectors have length 1.")
     dims: int = Field(ge=1)
-    layer: int = Field(default=-1, description="The layer whose token vectors are pooled; -1 is the last.")
+    layer: Layer = Field(
+        default=-1,
+        description="The layer whose token vectors are pooled: 1 is the first, -1 the last, mix all of them.",
+    )
     max_tokens: int = Field(ge=3, description="Longer texts are cut here, special tokens included.")
     lowercase: bool = Field(description="Texts are lower-cased before they are split into tokens.")
     tokenizer: str = Field(description="Digest of vocabulary and rules of the tokenizer.")
@@ -56,6 +60,7 @@ class ContractSettings:
     max_tokens: int | None = None
     query_prefix: str | None = None
     document_prefix: str | None = None
+    layer: Layer | None = None
 
 
 def read_contract(folder: Path) -> Contract:
@@ -96,11 +101,13 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
             f"{folder}: max_tokens {asked.max_tokens} is more than the encoder's own limit of {own_limit}"
         )
     pooling, dims = _pooling(folder, config)
+    own: Layer = read_json(folder / CONTRACT_FILE, optional=True).get("layer", -1)
     return Contract(
         query_prefix=_first(asked.query_prefix, prompts.get("query"), ""),
         document_prefix=_first(asked.document_prefix, prompts.get("document"), prompts.get("passage"), ""),
         pooling=pooling,
         dims=dims,
+        layer=own if asked.layer is None else chosen_layer(config, asked.layer, own=own, of=folder),
         max_tokens=asked.max_tokens or own_limit,
         lowercase=bool(tokenizer.get("do_lower_case") or wrapper.get("do_lower_case")),
         tokenizer=tokenizer_digest(folder),

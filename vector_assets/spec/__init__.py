@@ -7,6 +7,7 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import POSTGRES_TYPES, FieldType
 from vector_assets.spec.index import Index
+from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, Space, TextSpace
 from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split, Training
@@ -14,6 +15,7 @@ from vector_assets.spec.training import LABELLED, FieldPairs, LabelsFile, Split,
 __all__ = [
     "LABELLED",
     "POSTGRES_TYPES",
+    "SEARCHED",
     "Automation",
     "Chunking",
     "Collection",
@@ -25,9 +27,11 @@ __all__ = [
     "FileSource",
     "Index",
     "LabelsFile",
+    "Layer",
     "PostgresSource",
     "PythonCodeSource",
     "QueueSource",
+    "Search",
     "Source",
     "Space",
     "Spec",

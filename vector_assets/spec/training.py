@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
-
-_TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
+from vector_assets.spec.search import SEARCHED, Search, Trainable
 
 #: Objectives that learn from texts with a label; the others learn from pairs.
 LABELLED = ("triplet", "classification", "arcface")
-
-
-def _is_trainable(value: str) -> str:
-    if not _TRAINABLE.fullmatch(value):
-        raise ValueError("must be all, last_<k> such as last_2, lora or head: what learns")
-    return value
 
 
 class FieldPairs(Spec):
@@ -70,10 +62,11 @@ class Training(Spec):
         "left out, and so are texts that have two.",
     )
     split: Split = Split()
-    trainable: Annotated[str, AfterValidator(_is_trainable)] = Field(
+    trainable: Trainable = Field(
         default="last_2",
-        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), or "
-        "head: the classification alone, on vectors that stay as they are.",
+        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), "
+        "head: the classification alone, on vectors that stay as they are; mix: the weights of layer: mix alone; "
+        "none: nothing, for a search among layers as they are.",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
@@ -94,6 +87,10 @@ class Training(Spec):
         description="Warn of too little data when training adds more than this to how much better what was learned "
         "scores than validation (accuracy: when it is this much better).",
     )
+    search: Search | None = Field(
+        default=None,
+        description="Try other settings as well; the best by validation is kept, and scored once on test.",
+    )
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
 
     @model_validator(mode="after")
@@ -111,6 +108,29 @@ class Training(Spec):
             raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all, last_<k> or lora")
         if self.objective == "triplet" and self.batch_size < 4:
             raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_alone_need_no_learning(cls, declared: object) -> object:
+        """A search among layers and nothing else tries them as they are, unless something is declared to learn."""
+        if not isinstance(declared, dict) or "trainable" in declared or not declared.get("search"):
+            return declared
+        search = declared["search"]
+        given = search.model_dump(exclude_none=True) if isinstance(search, Search) else search
+        named = set(given) if isinstance(given, dict) else set()
+        if "layer" in named and not named & set(SEARCHED) - {"layer"}:
+            return {**declared, "trainable": "none"}
+        return declared
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Training:
+        if self.trainable == "none" and not (self.search and self.search.layer):
+            raise ValueError("trainable: none learns nothing; expected search: with layer beside it, or no train")
+        if self.search and self.objective != "classification" and "head" in (self.search.trainable or ()):
+            raise ValueError(f"search.trainable: {self.objective} has no head to learn alone; leave head out")
+        if self.search and self.objective == "triplet" and min(self.search.batch_size or (4,)) < 4:
+            raise ValueError("search.batch_size: a triplet needs two labels twice, so at least 4")
         return self
 
     @model_validator(mode="after")

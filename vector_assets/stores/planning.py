@@ -182,7 +182,7 @@ def _loader(workspace: Workspace, collection: Collection, name: str, space: Spac
     if stored:
         folder = workspace.checkpoints.get(stored.checkpoint).folder
     else:
-        settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix)
+        settings = ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix, space.layer)
         folder = store_untrained(
             space.encoder, workspace.checkpoint_folder,
             folder=collection.folder, models=workspace.tracked_model, settings=settings,

@@ -35,8 +35,12 @@ class Session:
         *,
         tokenize: Tokenize,
         log: RunLog,
+        learns: bool = True,
     ) -> None:
-        """Tokenise, compute what never changes, and start the objective's head where it has one."""
+        """Tokenise, compute what never changes, and start the objective's head where it has one.
+
+        With ``learns`` False it is only to be scored, and what learning needs is left out.
+        """
         self.network, self.training, self._tokenize, self.log = network, training, tokenize, log
         self.objective = OBJECTIVES[training.objective]()
         self._train = train
@@ -49,7 +53,9 @@ class Session:
         most = training.max_validation if self.labels else len(validation)
         drawn = np.random.default_rng([training.seed, 1]).permutation(len(train))[:most]
         self._learned = pool_of([train[place] for place in sorted(drawn)])
-        network.prepare(self._documents + self._queries)
+        self.learns = learns and training.trainable != "none"
+        if self.learns:
+            network.prepare(self._documents + self._queries)
         for pool in (self._validation, self._learned):
             self.prepare(pool)
         if self.labels:
@@ -85,9 +91,13 @@ class Session:
         import torch
 
         head = self.objective.head
-        groups: list[dict[str, Any]] = [{"params": self.network.parameters(), "times": 1}]
+        scalars = self.network.scalars()
+        rest = [one for one in self.network.parameters() if not any(one is scalar for scalar in scalars)]
+        groups: list[dict[str, Any]] = [{"params": rest, "times": 1}, {"params": scalars, "times": HEAD_TIMES}]
         groups += [{"params": head.parameters(), "times": HEAD_TIMES}] if head else []
         groups = [group for group in groups if group["params"]]
+        if not groups:  # nothing learns, and an optimiser must have something
+            groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "times": 1}]
         return torch.optim.AdamW(groups, lr=self.training.learning_rate, weight_decay=0.01)
 
     def update(self, batch: Sequence[int], optimizer: torch.optim.Optimizer, rate: float) -> float:
