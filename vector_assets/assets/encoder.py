@@ -5,7 +5,15 @@ import time
 import dagster as dg
 
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import Metadata, comparison_table, contract_table, numbers, speed, table
+from vector_assets.assets.metadata import (
+    Metadata,
+    comparison_table,
+    contract_table,
+    numbers,
+    search_metadata,
+    speed,
+    table,
+)
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
@@ -67,6 +75,8 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
             metadata["matryoshka"] = table([dict(row) for row in settled.prefixes])
         if settled.taught:
             metadata |= numbers(settled.taught)
+        if settled.searched:
+            metadata |= search_metadata(settled.searched)
         if "gap" in settled.result:
             metadata |= numbers({"train_gap": float(str(settled.result["gap"]))})
         if settled.warning:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,21 +67,49 @@ class Tracking:
 
     @contextmanager
     def run(
-        self, experiment: str, name: str, *, tags: Mapping[str, str], parent: TrackedRun | None = None
+        self,
+        experiment: str,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        parent: TrackedRun | None = None,
+        again: str | None = None,
     ) -> Iterator[TrackedRun]:
-        """Open a run; it ends FINISHED, or FAILED when the block raises. A child is shown below its parent."""
+        """Open a run; it ends FINISHED, or FAILED when the block raises. A child is shown below its parent.
+
+        With the id of a run in ``again`` that one goes on, if MLflow still has it.
+        """
         client = self._client()
         experiment_id = self._experiment(client, experiment)
         if parent:
             tags = {**tags, "mlflow.parentRunId": parent.run_id}
-        opened = client.create_run(experiment_id, run_name=name, tags=dict(tags))
-        run = TrackedRun(client, opened.info.run_id, experiment_id)
+        run_id = again if again and self._goes_on(client, again) else None
+        run_id = run_id or client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+        run = TrackedRun(client, run_id, experiment_id)
         try:
             yield run
         except BaseException:
             client.set_terminated(run.run_id, status="FAILED")
             raise
         client.set_terminated(run.run_id, status="FINISHED")
+
+    def end_killed(self, run_id: str) -> None:
+        """Say of a run that its process was killed; one that has ended, or is not there any more, stays as it is."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        with suppress(MlflowException):
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, status="KILLED")
+
+    def _goes_on(self, client: MlflowClient, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.update_run(run_id, status="RUNNING")
+        except MlflowException:
+            return False
+        return True
 
     def reopen(self, run_id: str) -> TrackedRun:
         """Return a run that has ended, to add a file or a number to it."""
