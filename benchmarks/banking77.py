@@ -60,7 +60,9 @@ def few_shots(train: tuple[Vectors, list[str]], test: tuple[Vectors, list[str]])
     labels = np.array(train[1])
     for draw in range(DRAWS):
         generator = np.random.default_rng(draw)
-        places = np.concatenate([generator.permutation(np.flatnonzero(labels == one))[:SHOTS] for one in sorted(set(train[1]))])
+        places = np.concatenate(
+            [generator.permutation(np.flatnonzero(labels == one))[:SHOTS] for one in sorted(set(train[1]))]
+        )
         probe = LogisticRegression(max_iter=100).fit(train[0][places], labels[places])
         found.append(float(np.mean(probe.predict(test[0]) == np.array(test[1]))))
     return found

@@ -42,6 +42,7 @@ KEPT_TO = {
     "sqlalchemy": {"stores", "source/postgres.py", "source/sql.py", "source/sql_connection.py"},
     "psycopg": {"stores", "source/postgres.py", "source/sql.py", "source/table_queue.py"},
     "kombu": {"source/broker.py"},
+    "optuna": {"training"},
     "psycopg2": {"stores"},
     "pgvector": {"stores", "source/postgres.py", "source/sql.py"},
     "mlflow": {"stores"},

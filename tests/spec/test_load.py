@@ -110,6 +110,21 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
             ],
         ),
         (
+            ("[title]", "[title], layer: top"),
+            ["7: spaces.text.layer: found 'top'; expected a whole number or mix"],
+        ),
+        (
+            ("[title]", "[title], train: {pairs: a, search: {learning_rate: [1e-2, 1e-4]}}"),
+            ["7: spaces.text.train.search.learning_rate: found 0.01 to 0.0001; expected the lower one first"],
+        ),
+        (
+            ("[title]", "[title], train: {pairs: a, search: {layers: [1]}}"),
+            [
+                "7: spaces.text.train.search.layers: unknown key; did you mean layer?; expected one of trials, "
+                "learning_rate, batch_size, trainable, lora_rank, patience, max_epochs, layer, minutes, pruner"
+            ],
+        ),
+        (
             ("[title]", "[title], chunk: {by: word}"),
             ["7: spaces.text.chunk.by: found 'word'; expected one of none, sentence, paragraph"],
         ),

@@ -19,7 +19,7 @@ REFUSED = [
     ({"objective": "tripelt", "labels": "kind"}, "Input should be 'contrastive', 'triplet', 'classification', 'arc"),
     ({"pairs": "p.jsonl", "trainable": "head"}, "trainable: contrastive has no head to learn alone"),
     ({"objective": "arcface", "labels": "kind", "trainable": "head"}, "trainable: arcface has no head to learn alone"),
-    ({"pairs": "p.jsonl", "trainable": "last"}, "must be all, last_<k> such as last_2, lora or head"),
+    ({"pairs": "p.jsonl", "trainable": "last"}, "must be all, last_<k> such as last_2, lora, head, mix or none"),
     ({"objective": "triplet", "labels": "kind", "batch_size": 3}, "batch_size: found 3; a triplet needs two labels"),
     ({"pairs": "p.jsonl", "lora_rank": 0}, "greater than or equal to 1"),
     ({"objective": "triplet", "labels": {"path": "x"}}, "Extra inputs"),

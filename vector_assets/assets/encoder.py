@@ -13,6 +13,7 @@ from vector_assets.assets.metadata import (
     csv_table,
     dagster_tags,
     numbers,
+    search_metadata,
     speed,
     table,
 )
@@ -77,6 +78,8 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
             metadata["matryoshka"] = table([dict(row) for row in settled.prefixes])
         if settled.taught:
             metadata |= numbers(settled.taught)
+        if settled.searched:
+            metadata |= search_metadata(settled.searched)
         if "gap" in settled.result:
             metadata |= numbers({"train_gap": float(str(settled.result["gap"]))})
         if settled.warning:

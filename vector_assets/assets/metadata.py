@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -89,3 +90,39 @@ def comparison_table(comparison: Comparison, *, old: str, new: str) -> dg.Metada
         "queries": f"{comparison.queries}",
     }
     return table([{"what": what, "value": value} for what, value in lines.items()])
+
+
+def search_metadata(found: Mapping[str, Any]) -> Metadata:
+    """What a search tried, and the best against the declared settings: on validation, and on test with its interval."""
+    trials: Sequence[Mapping[str, Any]] = found["trials"]
+    states = [one["state"] for one in trials]
+    names = list(dict.fromkeys(name for one in trials for name in one["settings"]))
+    declared = found["baseline_validation"]
+    metadata: Metadata = {
+        "search_trials": dg.MetadataValue.int(len(trials)),
+        "search_pruned": dg.MetadataValue.int(states.count("pruned")),
+        "search_failed": dg.MetadataValue.int(states.count("failed")),
+        "search_seconds": dg.MetadataValue.float(round(sum(one["seconds"] for one in trials), 1)),
+        "search_best": dg.MetadataValue.text(
+            ", ".join(f"{name} {value}" for name, value in found["settings"].items()) or "the untrained base"
+        ),
+        "search_table": table(
+            [
+                {
+                    "trial": one["number"],
+                    "state": one["state"],
+                    **{name: str(one["settings"].get(name, "")) for name in names},
+                    found["metric"]: "" if one["value"] is None else f"{one['value']:.4f}",
+                    "error": one["error"],
+                }
+                for one in trials
+            ]
+        ),
+    }
+    if declared is not None:
+        metadata["best_over_declared_on_validation"] = dg.MetadataValue.float(round(found["validation"] - declared, 6))
+    for name, test in (("", found["test"]), ("_accuracy", found["test_accuracy"])):
+        if test:
+            compared = comparison_table(Comparison(**test), old="declared", new="best")
+            metadata[f"best_over_declared_on_test{name}"] = compared
+    return metadata

@@ -35,6 +35,7 @@ from vector_assets.encoder.files import check_folder, checkpoint_digest, is_prov
 from vector_assets.encoder.image.contract import read_image_contract
 from vector_assets.encoder.image.files import check_image_folder, is_image_checkpoint
 from vector_assets.encoder.intact import write_manifest
+from vector_assets.encoder.text.layers import take_layer
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
@@ -65,6 +66,8 @@ def make_checkpoint(
         contract = derive_contract(working, settings)
         if settings is not None:
             _state_settings(working, contract)
+            if settings.layer is not None:
+                take_layer(working, contract.layer)
         if weights:
             _replace(working, weights)
         write_contract(working, contract)
@@ -116,7 +119,7 @@ def _replace(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
     from safetensors.torch import save_file
 
     missing = set(weights)
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.rglob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vector_assets.encoder.layers import Layer, chosen_layer
 from vector_assets.errors import EncoderError
 
 CONTRACT_FILE = "contract.json"
@@ -43,7 +44,10 @@ class Contract(BaseModel):
     pooling: str = Field(description="How token vectors become one: mean, cls, max; several joined by +.")
     normalized: bool = Field(default=True, description="Vectors have length 1.")
     dims: int = Field(ge=1, description="Width as served: the first of the model's dims, scaled to length 1 again.")
-    layer: int = Field(default=-1, description="The layer whose token vectors are pooled; -1 is the last.")
+    layer: Layer = Field(
+        default=-1,
+        description="The layer whose token vectors are pooled: 1 is the first, -1 the last, mix all of them.",
+    )
     max_tokens: int = Field(ge=3, description="Longer texts are cut here, special tokens included.")
     lowercase: bool = Field(description="Texts are lower-cased before they are split into tokens.")
     tokenizer: str = Field(description="Digest of vocabulary and rules of the tokenizer.")
@@ -57,6 +61,7 @@ class ContractSettings:
     query_prefix: str | None = None
     document_prefix: str | None = None
     dims: int | None = None
+    layer: Layer | None = None
 
 
 def read_contract(folder: Path) -> Contract:
@@ -98,7 +103,9 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
         )
     pooling, dims = _pooling(folder, config)
     # sentence-transformers stores no such cut, so that of a stored checkpoint stands in its contract alone.
-    served = asked.dims or read_json(folder / CONTRACT_FILE, optional=True).get("dims") or dims
+    stated = read_json(folder / CONTRACT_FILE, optional=True)
+    own: Layer = stated.get("layer", -1)
+    served = asked.dims or stated.get("dims") or dims
     if served > dims:
         raise EncoderError(f"{folder}: dims {served} is more than the {dims} that the encoder gives; expected fewer")
     return Contract(
@@ -106,6 +113,7 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
         document_prefix=_first(asked.document_prefix, prompts.get("document"), prompts.get("passage"), ""),
         pooling=pooling,
         dims=served,
+        layer=own if asked.layer is None else chosen_layer(config, asked.layer, own=own, of=folder),
         max_tokens=asked.max_tokens or own_limit,
         lowercase=bool(tokenizer.get("do_lower_case") or wrapper.get("do_lower_case")),
         tokenizer=tokenizer_digest(folder),

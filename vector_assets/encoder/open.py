@@ -36,7 +36,13 @@ def settings_of(space: Space) -> Settings:
     """Return what a space declares differently from its encoder's own contract."""
     if isinstance(space, ImageSpace):
         return ImageSettings(space.pooling)
-    return ContractSettings(space.max_tokens, space.query_prefix, space.document_prefix, space.dims)
+    return ContractSettings(
+        max_tokens=space.max_tokens,
+        query_prefix=space.query_prefix,
+        document_prefix=space.document_prefix,
+        dims=space.dims,
+        layer=space.layer,
+    )
 
 
 def stored_contract(values: Mapping[str, object]) -> BaseModel:

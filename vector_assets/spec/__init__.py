@@ -13,6 +13,7 @@ from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
+from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, TextSpace
 from vector_assets.spec.training import LABELLED, UNLABELLED, Training
@@ -22,6 +23,7 @@ __all__ = [
     "IMAGE_BYTES",
     "LABELLED",
     "POSTGRES_TYPES",
+    "SEARCHED",
     "UNLABELLED",
     "Automation",
     "Chunking",
@@ -39,12 +41,14 @@ __all__ = [
     "ImageSpace",
     "Index",
     "LabelsFile",
+    "Layer",
     "Negatives",
     "PostgresSource",
     "Pretraining",
     "PythonCodeSource",
     "QueueSource",
     "Relevance",
+    "Search",
     "Source",
     "Space",
     "Spec",

@@ -210,6 +210,24 @@ log without any such row is refused, unless `propensities` are given. The `train
 validation. Triplets without a group, judged and clicked pairs are split by query: none is both learned and asked.
 `documents: apart` keeps answers apart as well, and takes what resembles them out of train's hard negatives; where many
 queries share few rows that leaves little to learn from, and `documents: shared` is meant for it.
+
+## Searches
+
+```yaml
+      train:
+        pairs: train_pairs.jsonl
+        search: {{trials: 12, learning_rate: [1.0e-5, 2.0e-4], batch_size: [32, 64], trainable: [last_1, last_2, lora]}}
+```
+
+Trial 0 has the declared settings. The others are drawn by Optuna's TPE from `seed`: the same seed, the same trials. A
+trial that falls behind ends early, one that fails is recorded as failed, and the best by validation is the checkpoint.
+Test is scored after that choice, once, for the untrained base, for the declared settings and for the best. The search
+is one MLflow run with the trials below it. One that was killed goes on: trials that ended are not run again.
+
+`search: {{layer: [2, 3, 4, 5, 6]}}` with no `trainable` compares layers as they are, and nothing learns. A layer that
+is not the last is stored as a model that ends there, so every library reads the same vectors, and it costs less to
+compute. `layer: mix` is stored with a module of sentence-transformers (WeightedLayerPooling): that library reads the
+same vectors, transformers alone does not.
 """
 
 

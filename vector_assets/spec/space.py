@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.search import Layer
 from vector_assets.spec.training import Training
 
 #: One character is at most one token of a WordPiece encoder, so 200 of them always fit into the packaged one's 256
@@ -74,6 +75,12 @@ class TextSpace(Spec):
     document_prefix: str | None = Field(
         default=None, description="Put before a row's text; the encoder's own when left out."
     )
+    layer: Layer | None = Field(
+        default=None,
+        description="The encoder's layer whose token vectors are pooled: 4 is the fourth, -2 the last but one (the "
+        "layers above are neither stored nor computed), mix a weighted mean of all, equal weights until trained. The "
+        "last when left out. For encoders of the BERT family.",
+    )
     chunk: Chunking = Chunking()
     train: Training | None = None
 
@@ -82,8 +89,24 @@ class TextSpace(Spec):
         if self.encoder.startswith("provider:"):
             if self.train is not None:
                 raise ValueError(f"train: {self.encoder} is computed by a provider and cannot be trained; leave it out")
+            if self.layer is not None:
+                raise ValueError(f"layer: {self.encoder} is computed by a provider; leave it out")
             if self.max_tokens is not None:
                 raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
             if self.dims is not None:
                 raise ValueError(f"dims: {self.encoder} is as wide as its provider makes it; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _layer_fits(self) -> TextSpace:
+        train = self.train
+        if train is None:
+            return self
+        layers = (self.layer, *((train.search.layer if train.search else None) or ()))
+        if "mix" in train.trainables and "mix" not in layers:
+            raise ValueError("train.trainable: mix learns the weights of layers; the space needs layer: mix")
+        if "mix" in layers and train.denoises:
+            raise ValueError("layer: denoising rebuilds texts from one layer; leave mix out, or denoising")
+        if train.layers and self.layer is not None:
+            raise ValueError("layer: train.layers says already how many layers the student has; leave layer out")
         return self

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
 from vector_assets.spec.head import HEADED, ClassHead
 from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
-
-_TRAINABLE = re.compile(r"all|lora|head|last_[1-9][0-9]?")
+from vector_assets.spec.search import SEARCHED, Search, Trainable
 
 #: Objectives that learn from texts with a label, and from texts alone; the others learn from pairs.
 LABELLED = ("triplet", "classification", "arcface")
 UNLABELLED = ("dropout_pairs", "denoising", "distillation")
-
-
-def _is_trainable(value: str) -> str:
-    if not _TRAINABLE.fullmatch(value):
-        raise ValueError("must be all, last_<k> such as last_2, lora or head: what learns")
-    return value
 
 
 class Training(Spec):
@@ -81,10 +73,11 @@ class Training(Spec):
         "of them when left out. trainable then counts what is left, and is best all.",
     )
     split: Split = Split()
-    trainable: Annotated[str, AfterValidator(_is_trainable)] = Field(
+    trainable: Trainable = Field(
         default="last_2",
-        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), or "
-        "head: the classification alone, on vectors that stay as they are (the linear probe, learned on).",
+        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), "
+        "head: the classification alone, on vectors that stay as they are (the linear probe, learned on); mix: the "
+        "weights of layer: mix alone; none: nothing, for a search among layers as they are.",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     head: ClassHead = Field(
@@ -107,6 +100,10 @@ class Training(Spec):
         default=0.2,
         description="Warn of too little data when training adds more than this to how much better what was learned "
         "scores than validation (accuracy: when it is this much better).",
+    )
+    search: Search | None = Field(
+        default=None,
+        description="Try other settings as well; the best by validation is kept, and scored once on test.",
     )
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
 
@@ -135,6 +132,33 @@ class Training(Spec):
             raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_alone_need_no_learning(cls, declared: object) -> object:
+        """A search among layers and nothing else tries them as they are, unless something is declared to learn."""
+        if not isinstance(declared, dict) or {"trainable", "pretrain"} & set(declared) or not declared.get("search"):
+            return declared
+        search = declared["search"]
+        given = search.model_dump(exclude_none=True) if isinstance(search, Search) else search
+        named = set(given) if isinstance(given, dict) else set()
+        if "layer" in named and not named & set(SEARCHED) - {"layer"}:
+            return {**declared, "trainable": "none"}
+        return declared
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Training:
+        if self.trainable == "none" and not (self.search and self.search.layer):
+            raise ValueError("trainable: none learns nothing; expected search: with layer beside it, or no train")
+        if self.search and self.objective != "classification" and "head" in (self.search.trainable or ()):
+            raise ValueError(f"search.trainable: {self.objective} has no head to learn alone; leave head out")
+        if self.search and self.objective == "triplet" and min(self.search.batch_size or (4,)) < 4:
+            raise ValueError("search.batch_size: a triplet needs two labels twice, so at least 4")
+        if self.search and self.objective == "distillation":
+            raise ValueError("search: distillation learns from a teacher in one run of its own; leave search out")
+        if self.trainable == "none" and self.head != ClassHead():
+            raise ValueError("head: nothing learns with trainable: none; leave head out, or choose what learns")
+        return self
+
     @model_validator(mode="after")
     def _extras_fit(self) -> Training:
         if self.head != ClassHead() and self.objective not in HEADED:
@@ -151,9 +175,12 @@ class Training(Spec):
                 raise ValueError(f"matryoshka: found {self.matryoshka}; expected each width once")
         if self.pretrain and self.objective in UNLABELLED:
             raise ValueError(f"pretrain: {self.objective} learns from texts alone already; leave pretrain out")
-        if self.pretrain and self.trainable == "head":
-            raise ValueError("pretrain: the encoder does not learn with trainable: head; expected all or last_<k>")
-        if self.trainable == "lora" and "denoising" in (self.objective, self.pretrain and self.pretrain.objective):
+        for still in ("head", "none"):
+            if self.pretrain and still in self.trainables:
+                raise ValueError(
+                    f"pretrain: the encoder does not learn with trainable: {still}; expected all or last_<k>"
+                )
+        if "lora" in self.trainables and self.denoises:
             raise ValueError("trainable: denoising ties the decoder to whole layers; expected all or last_<k>")
         if (self.objective == "distillation") != (self.teacher is not None):
             raise ValueError(
@@ -178,6 +205,16 @@ class Training(Spec):
                 f"split.by_time: found {self.split.by_time}; the times of {self.pair_sources[0]} are in time"
             )
         return self
+
+    @property
+    def trainables(self) -> tuple[str, ...]:
+        """What learns as declared, and in the trials of a search."""
+        return (self.trainable, *((self.search.trainable if self.search else None) or ()))
+
+    @property
+    def denoises(self) -> bool:
+        """Denoising is the objective, or comes before it."""
+        return "denoising" in (self.objective, self.pretrain and self.pretrain.objective)
 
     @property
     def pair_sources(self) -> tuple[str, ...]:

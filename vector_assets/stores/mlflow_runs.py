@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,19 +70,27 @@ class Tracking:
 
     @contextmanager
     def run(
-        self, experiment: str, name: str, *, tags: Mapping[str, str], parent: TrackedRun | None = None
+        self,
+        experiment: str,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        parent: TrackedRun | None = None,
+        again: str | None = None,
     ) -> Iterator[TrackedRun]:
         """Open a run; it ends FINISHED, FAILED when the block raises, KILLED when it is interrupted.
 
         A child is shown below its parent. A run knows its process, so that ``end_lost`` can tell when that is gone.
+        With the id of a run in ``again`` that one goes on, if MLflow still has it.
         """
         client = self._client()
         experiment_id = self._experiment(client, experiment)
         tags = {**tags, PROCESS: process_mark()}
         if parent:
             tags = {**tags, "mlflow.parentRunId": parent.run_id}
-        opened = client.create_run(experiment_id, run_name=name, tags=dict(tags))
-        run = TrackedRun(client, opened.info.run_id, experiment_id)
+        run_id = again if again and self._goes_on(client, again) else None
+        run_id = run_id or client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+        run = TrackedRun(client, run_id, experiment_id)
         try:
             yield run
         except BaseException as error:
@@ -115,6 +123,25 @@ class Tracking:
         asked = f"attributes.status = 'KILLED' and tags.{KEY} = '{training_key}' and tags.arm = 'tuned'"
         found = client.search_runs([named.experiment_id], asked, max_results=1) if named else []
         return TrackedRun(client, found[0].info.run_id, found[0].info.experiment_id) if found else None
+
+    def end_killed(self, run_id: str) -> None:
+        """Say of a run that its process was killed; one that has ended, or is not there any more, stays as it is."""
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        with suppress(MlflowException):
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, status="KILLED")
+
+    def _goes_on(self, client: MlflowClient, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, PROCESS, process_mark())
+        except MlflowException:
+            return False
+        return True
 
     def reopen(self, run_id: str) -> TrackedRun:
         """Return a run that has ended, to add a file or a number to it."""

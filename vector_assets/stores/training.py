@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +18,15 @@ from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
-from vector_assets.stores.mlflow_runs import KEY, TrackedRun
+from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
+from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
+from vector_assets.training.arms import Trained
 from vector_assets.training.loop import Progress
-from vector_assets.training.run import Trained, resume_of, store_base, train, training_key
+from vector_assets.training.run import resume_of, store_base, train, training_key
+from vector_assets.training.search import clear, search, search_folder
 
 #: How a metric of the first dims is called, before their number.
 _AT = "mrr@10_dims_"
@@ -40,6 +44,11 @@ class Settled:
     pictures: Mapping[str, Path] = field(default_factory=dict)
     tables: Mapping[str, Path] = field(default_factory=dict)
     warning: str | None = None
+
+    @property
+    def searched(self) -> Mapping[str, Any] | None:
+        """What a search tried and chose, a training.searched.Searched as a mapping."""
+        return cast(Mapping[str, Any] | None, self.result.get("search"))
 
     @property
     def accuracy(self) -> Comparison | None:
@@ -98,7 +107,7 @@ def settle_encoder(
     trained_now = known is None
     if known is None:
         described = page_tags(dict(tags), collection, space, training_set, key)
-        _train(workspace, collection, space, training_set, base, settings, described, progress, teacher)
+        _train(workspace, collection, space, training_set, base, settings, described, progress, teacher, key)
         known = _known(workspace, key)
     assert known is not None
     checkpoint, result = known
@@ -151,24 +160,29 @@ def _train(
     tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
     teacher: Checkpoint | None,
+    key: str,
 ) -> None:
     training = training_of(collection, space)
-    experiment = f"{collection.name}/{space}"
     unfinished = workspace.checkpoint_folder / ".unfinished"
+    runs = SearchRuns(workspace.tracking, f"{collection.name}/{space}", tags, search_folder(unfinished, key))
+    opened = runs.kept if training.search else runs.new
+    name = f"{'search' if training.search else 'train'} {training_set.digest[:8]}"
     with (
-        workspace.tracking.run(
-            experiment, f"train {training_set.digest[:8]}", tags=tags | _environment() | {"arm": "tuned"}
-        ) as run,
-        workspace.tracking.run(experiment, "base (run 0)", tags=tags | {"arm": "base"}, parent=run) as base_run,
+        opened(name, tags=tags | _environment() | {"arm": "tuned"}) as run,
+        opened("base (run 0)", tags=tags | {"arm": "base"}, parent=run) as base_run,
     ):
         log_inputs(run, dataset_inputs(workspace.database, collection, space, training_set))
-        continue_killed(workspace.tracking, experiment, run, tags[KEY])
-        trained = train(
-            training_set, training, base,
-            destination=workspace.checkpoint_folder, log=run, base_log=base_run, settings=settings,
-            report_folder=_report_folder(workspace, training_set, training, base, settings, teacher), progress=progress,
-            resume_folder=unfinished, teacher=teacher,
-        )  # fmt: skip
+        common: dict[str, Any] = {
+            "destination": workspace.checkpoint_folder, "log": run, "base_log": base_run, "settings": settings,
+            "report_folder": _report_folder(workspace, training_set, training, base, settings, teacher),
+            "progress": progress,
+        }  # fmt: skip
+        if training.search:
+            trials = partial(runs.trial, parent=run)
+            trained = search(training_set, training, base, unfinished=unfinished, open_trial=trials, **common)
+        else:
+            continue_killed(workspace.tracking, f"{collection.name}/{space}", run, key)
+            trained = train(training_set, training, base, resume_folder=unfinished, teacher=teacher, **common)
         workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
         workspace.tracking.register_base(
             base_run, f"{collection.name}.{space}", trained.base.folder, trained.base.digest
@@ -179,7 +193,16 @@ def _train(
         training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
         result=_result(trained),
     )  # fmt: skip
+    found = trained.searched
+    if found and found.best is not None and "layer" not in found.settings:
+        # Whoever writes the best settings into the declaration, without a search, has this checkpoint at once.
+        workspace.checkpoints.save_training(
+            found.key, collection.name, space,
+            training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
+            result={**_result(trained), "search": None},
+        )  # fmt: skip
     resume_of(unfinished, trained.key).clear()
+    clear(search_folder(unfinished, trained.key))
 
 
 def _teacher(workspace: Workspace, collection: Collection, space: str) -> Checkpoint | None:
@@ -250,6 +273,7 @@ def _result(trained: Trained) -> dict[str, object]:
         "report": [str(path) for path in trained.report],
         "head": str(trained.head) if trained.head else None,
         "speed_ratio": trained.speed_ratio,
+        "search": asdict(trained.searched) if trained.searched else None,
     }
 
 

@@ -22,6 +22,9 @@ from vector_assets.training.watch import Evaluated
 
 WARM_UP_SHARE = 0.1
 
+#: Told all looks at validation so far and the name of what chooses; raises to end training.
+Judge = Callable[[Sequence[Evaluated], str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -82,13 +85,25 @@ def fit(
 
 
 def learn(
-    session: Session, progress: Callable[[Progress], None] | None = None, resume: Resume | None = None
+    session: Session,
+    progress: Callable[[Progress], None] | None = None,
+    resume: Resume | None = None,
+    *,
+    judge: Judge | None = None,
+    keep: bool = False,
 ) -> History:
-    """Train, or go on from where a killed run was; keep the best weights of network and head."""
+    """Train, or go on from where a killed run was; keep the best weights of network and head.
+
+    ``judge`` is asked after every look and may raise. With ``keep`` the end is saved as well: learning from it ends at
+    once, with these weights and this history.
+    """
     saved = resume.load() if resume else None
     with session.head.learning() if session.head else nullcontext():
-        run = _Run(session, saved)
-        run.go(progress, resume)
+        run = _Run(session, saved, judge)
+        if run.learns:
+            run.go(progress, resume)
+        if keep and resume:
+            resume.save(run.state())
     best, metric = run.watch.best, run.watch.metric
     session.network.restore(run.watch.weights)
     if session.head and run.watch.head:
@@ -103,24 +118,32 @@ def learn(
 class _Run:
     """Where a run is: what a kill would lose, and a file can bring back."""
 
-    def __init__(self, session: Session, saved: Mapping[str, Any] | None) -> None:
+    def __init__(self, session: Session, saved: Mapping[str, Any] | None, judge: Judge | None = None) -> None:
         import torch
 
+        self.judge = judge
         self.session, self.watch = session, session.watch()
         self.number = int(saved["stage"]) if saved else 0
         self.generator = np.random.default_rng(session.training.seed)
+        self.order = json.dumps(self.generator.bit_generator.state)
         self.steps: list[Step] = []
         self.epoch = self.done = self.most = self.began = 0
         self.base_gap = self._before = 0.0
         self._start = time.perf_counter()
         torch.manual_seed(session.training.seed)
-        self.stage.start(anew=saved is None)
+        if self.learns:
+            self.stage.start(anew=saved is None)
         self.optimizer = self.stage.optimizer()
         if saved is None:
-            self.watch.look(0, 0.0)
+            self._look(0.0)
             self.base_gap = session.gap(self.watch.best, self.watch.metric)
         else:
             self._restore(saved)
+
+    @property
+    def learns(self) -> bool:
+        """Something is to be learned; otherwise this is the look at the base alone."""
+        return self.session.training.trainable != "none"
 
     @property
     def stage(self) -> Stage:
@@ -143,12 +166,12 @@ class _Run:
             self.stage.start(anew=True)
             self.optimizer = self.stage.optimizer()
             self.watch.follow(self.session.head)
-            self.watch.look(len(self.steps), 0.0)
+            self._look(0.0)
 
     def _go_stage(self, progress: Callable[[Progress], None] | None, resume: Resume | None) -> None:
         stage = self.stage
         while self.epoch < stage.epochs and not self._is_over:
-            order = json.dumps(self.generator.bit_generator.state)  # what gives this epoch's batches once more
+            self.order = json.dumps(self.generator.bit_generator.state)  # what gives this epoch's batches once more
             batches = stage.batches(self.generator)
             self.most = self.most or len(batches) * stage.epochs
             looks = _looks(len(batches), stage.looks)
@@ -160,10 +183,10 @@ class _Run:
                 self.steps.append(Step(len(self.steps) + 1, loss, rate, stage.name))
                 self._tell(self.steps[-1])
                 if number in looks:
-                    self.watch.look(len(self.steps), self.epoch + number / len(batches))
+                    self._look(self.epoch + number / len(batches))
                 self.done = number
                 if resume and resume.is_due:
-                    resume.save(self._state(order))
+                    resume.save(self.state())
                 if progress:
                     progress(self._progress(loss))
                 if self._is_over:
@@ -179,17 +202,23 @@ class _Run:
         steps = len(self.steps)
         return Progress(steps, max(self.began + self.most, steps), loss, self.watch.best.metrics[metric], metric)
 
+    def _look(self, epoch: float) -> None:
+        self.watch.look(len(self.steps), epoch)
+        if self.judge:
+            self.judge(self.watch.seen, self.watch.metric)
+
     def _tell(self, step: Step) -> None:
         names = {f"{step.stage}/loss": step.loss, f"{step.stage}/learning_rate": step.learning_rate}
         self.session.log.metrics(names, step=step.step)
 
-    def _state(self, order: str) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """Return all that a run goes on from."""
         import torch
 
         head = self.session.head
         return {
             "stage": self.number, "began": self.began, "beside": self.stage.state(),
-            "step": len(self.steps), "epoch": self.epoch, "done": self.done, "most": self.most, "order": order,
+            "step": len(self.steps), "epoch": self.epoch, "done": self.done, "most": self.most, "order": self.order,
             "random": torch.get_rng_state(), "network": self.session.network.weights(),
             "head": head.state() if head else {}, "optimizer": self.optimizer.state_dict(),
             "steps": json.dumps([asdict(step) for step in self.steps]),
@@ -209,7 +238,8 @@ class _Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.done, self.most = int(saved["epoch"]), int(saved["done"]), int(saved["most"])
         self.base_gap, self._before = float(saved["base_gap"]), float(saved["seconds"])
-        self.generator.bit_generator.state = json.loads(saved["order"])
+        self.order = str(saved["order"])
+        self.generator.bit_generator.state = json.loads(self.order)
         self.steps = [Step(**step) for step in json.loads(saved["steps"])]
         self.watch.seen = [Evaluated(**found) for found in json.loads(saved["seen"])]
         self.watch.since, self.watch.weights, self.watch.head = int(saved["since"]), saved["best"], saved["best_head"]

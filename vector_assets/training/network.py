@@ -12,12 +12,14 @@ import numpy as np
 
 from vector_assets.encoder.contract import derive_contract, own_width
 from vector_assets.encoder.text.batching import token_batches
+from vector_assets.encoder.text.layers import MIX_TENSOR
 from vector_assets.encoder.text.model import cut
 from vector_assets.encoder.text.packed import PackedEngine, Run, attend, is_packable, pool, runs_of
 from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
 from vector_assets.records import Vectors
 from vector_assets.training.adapters import add_adapters, merged
+from vector_assets.training.mix import mix_of, with_mix
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +34,11 @@ class Network:
     """A checkpoint of which some tensors can learn. Dropout is off unless it is asked for: few pairs, few epochs.
 
     ``trainable`` is ``last_<k>``, ``all``, ``head`` (nothing here learns) or ``lora``: every matrix inside a layer gets
-    an addition of rank ``lora_rank``, drawn by ``seed`` and zero at first, and all else stays as it is.
+    an addition of rank ``lora_rank``, drawn by ``seed`` and zero at first, and all else stays as it is. The weights of
+    a mix of layers learn with all of these but ``head``; with ``mix`` they alone do; with ``none`` nothing learns.
+
+    Networks that are handed one ``shared`` mapping, one after the other, compute the frozen layers of a text once for
+    all of them, as long as the same layers of the same model are frozen.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Network:
         kept_bytes: int = KEPT_BYTES,
         lora_rank: int = 8,
         seed: int = 0,
+        shared: Shared | None = None,
     ) -> None:
         self.name = str(folder)
         self._model: Any = load_sentence_transformer(folder)
@@ -55,7 +62,7 @@ class Network:
         if trainable == "lora":
             add_adapters(self._transformer, self._layers, rank=lora_rank, seed=seed)
         self._adapted = trainable == "lora"
-        learning = {"all": len(self._layers), "lora": len(self._layers), "head": 0}.get(trainable)
+        learning = {"all": len(self._layers), "lora": len(self._layers), "head": 0, "mix": 0, "none": 0}.get(trainable)
         self._frozen = max(0, len(self._layers) - (int(trainable[5:]) if learning is None else learning))
         if trainable.startswith("last_"):
             for layer in self._layers[self._frozen :]:
@@ -64,8 +71,17 @@ class Network:
         head: Any = getattr(self._transformer, "pooler", None)
         if head is not None:
             head.requires_grad_(False)
-        lower = trainable != "all" and is_packable(folder)
-        self._lower = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes) if lower else None
+        self._mix = mix_of(self._model, learns=trainable not in ("head", "none"))
+        if trainable == "mix" and self._mix is None:
+            raise EncoderError(f"{folder}: trainable mix learns the weights of layers; this encoder gives one layer")
+        lower = trainable != "all" and self._mix is None and is_packable(folder)
+        self._lower: _Lower | None = None
+        if lower:
+            kept: Shared = {} if shared is None else shared
+            if (folder, self._frozen) not in kept:
+                kept.clear()
+                kept[folder, self._frozen] = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes)
+            self._lower = kept[folder, self._frozen]
 
         self.width = own_width(folder)  # dims that the model gives; what is learned
         self.dims = derive_contract(folder).dims  # the first of them, which are served
@@ -100,6 +116,11 @@ class Network:
             self._model.eval()
 
     @property
+    def is_mix(self) -> bool:
+        """Vectors come from a weighted mean of all layers."""
+        return self._mix is not None
+
+    @property
     def layers(self) -> tuple[int, int]:
         """How many layers are frozen, and how many there are."""
         return self._frozen, len(self._layers)
@@ -108,26 +129,32 @@ class Network:
         """Return what learns."""
         return [parameter for parameter in self._model.parameters() if parameter.requires_grad]
 
+    def scalars(self) -> list[torch.nn.Parameter]:
+        """Return the weights of a mix of layers, as far as they learn: as fast as a head does."""
+        return [self._mix] if self._mix is not None and self._mix.requires_grad else []
+
     def weights(self) -> dict[str, torch.Tensor]:
         """Return copies of the tensors that learn, by their names here: what ``restore`` takes."""
-        return {
-            name: parameter.detach().clone()
-            for name, parameter in self._transformer.named_parameters()
-            if parameter.requires_grad
-        }
+        return {name: parameter.detach().clone() for name, parameter in self._named() if parameter.requires_grad}
 
     def learned(self) -> dict[str, torch.Tensor]:
         """Return what the stored model gets in place of its own, by its names there: additions are merged."""
-        return merged(self._transformer) if self._adapted else self.weights()
+        learned = merged(self._transformer) if self._adapted else self.weights()
+        return with_mix(learned, self._mix)
 
     def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Put earlier weights back."""
         import torch
 
         with torch.no_grad():
-            for name, parameter in self._transformer.named_parameters():
+            for name, parameter in self._named():
                 if name in weights:
                     parameter.copy_(weights[name])
+
+    def _named(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        yield from self._transformer.named_parameters()
+        if self._mix is not None:
+            yield MIX_TENSOR, self._mix
 
     def prepare(self, ids: Iterable[Sequence[int]]) -> None:
         """Compute the frozen layers of these texts once, as far as memory is allowed, in an order of their own.
@@ -232,6 +259,10 @@ class _Lower:
         with torch.no_grad():
             hidden, _ = self._engine.hidden(ordered, fast=fast, layers=self._layers)
         yield from zip(ordered, torch.split(hidden, [len(one) for one in ordered]), strict=True)
+
+
+#: What networks hand on to each other: results of frozen layers, by folder and how many layers are frozen.
+Shared = dict[tuple[Path, int], _Lower]
 
 
 def _by_length(ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:

@@ -17,12 +17,24 @@ HEAD_TIMES = 20
 
 
 class Optimizer:
-    """AdamW; the gradients of encoder and head are cut to a norm of 1, each for itself."""
+    """AdamW; the gradients of encoder, layer weights and head are cut to a norm of 1, each for itself.
 
-    def __init__(self, parameters: Sequence[torch.nn.Parameter], head: Head | None, *, rate: float) -> None:
+    ``quick`` are those of the parameters that learn as fast as a head: the weights of a mix of layers.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[torch.nn.Parameter],
+        head: Head | None,
+        *,
+        rate: float,
+        quick: Sequence[torch.nn.Parameter] = (),
+    ) -> None:
         import torch
 
-        groups: list[dict[str, Any]] = [{"params": list(parameters), "times": 1}]
+        those = {id(one) for one in quick}
+        rest = [one for one in parameters if id(one) not in those]
+        groups: list[dict[str, Any]] = [{"params": rest, "times": 1}, {"params": list(quick), "times": HEAD_TIMES}]
         groups += [{"params": head.parameters(), "times": HEAD_TIMES}] if head else []
         groups = [group for group in groups if group["params"]]
         self._adam = torch.optim.AdamW(groups, lr=rate, weight_decay=DECAY) if groups else None

@@ -48,10 +48,12 @@ class Session:
         log: RunLog,
         texts: Sequence[str] = (),
         teacher: Teacher | None = None,
+        learns: bool = True,
     ) -> None:
         """Tokenise, compute what never changes, and start the objective's head where it has one.
 
-        ``texts`` are read before the pairs where ``pretrain`` is declared; a ``teacher`` knows all texts already.
+        ``texts`` are read before the pairs where ``pretrain`` is declared; a ``teacher`` knows all texts already. With
+        ``learns`` False it is only to be scored, and what learning needs is left out.
         """
         self.network, self.training, self._tokenize, self.log = network, training, tokenize, log
         self._teacher = teacher
@@ -71,7 +73,9 @@ class Session:
         most = training.max_validation if self.labels or alone else len(validation)
         drawn = np.random.default_rng([training.seed, 1]).permutation(len(train))[:most]
         self._learned = self.pool([train[place] for place in sorted(drawn)])
-        network.prepare(self._documents + self._queries)
+        self.learns = learns and training.trainable != "none"
+        if self.learns:
+            network.prepare(self._documents + self._queries)
         for pool in (self._validation, self._learned):
             self.prepare(pool)
         self.objective = None if alone else _objective(training, self.widths)
@@ -106,6 +110,19 @@ class Session:
     def score(self, pool: Pool) -> Scored:
         """Score the network, and its head, as they are now."""
         return score_pool(self.network, pool, self._tokenize, self.head, self.labels, self.training.matryoshka or ())
+
+    @property
+    def is_taught(self) -> bool:
+        """It imitates a teacher."""
+        return self._teacher is not None
+
+    def score_test(self, pool: Pool) -> Scored:
+        """Score on test; a student also by how near it is to its teacher."""
+        found = self.score(pool)
+        if self._teacher:
+            vectors = self.network.encode(self._tokenize(pool.documents, False))
+            found.metrics["teacher_cosine"] = float(self._teacher.cosines(pool.documents, vectors).mean())
+        return found
 
     def gap(self, found: Evaluated, metric: str) -> float:
         """Return how much better the weights of now score on what they learned from than they did on validation."""
@@ -153,7 +170,9 @@ class Session:
 
     def optimizer(self) -> Optimizer:
         """Return the optimiser of network and head."""
-        return Optimizer(self.network.parameters(), self.head, rate=self.learning_rate)
+        return Optimizer(
+            self.network.parameters(), self.head, rate=self.learning_rate, quick=self.network.scalars()
+        )  # fmt: skip
 
     def update(self, batch: Sequence[int], optimizer: Optimizer, rate: float) -> float:
         """Take one step and return the loss before it."""

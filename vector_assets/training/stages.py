@@ -99,7 +99,8 @@ class TextStage:
 
     def optimizer(self) -> Optimizer:
         """Return the optimiser of the network and of what the objective has beside it."""
-        return Optimizer([*self._network.parameters(), *self._objective.parameters()], None, rate=self.learning_rate)
+        learning = [*self._network.parameters(), *self._objective.parameters()]
+        return Optimizer(learning, None, rate=self.learning_rate, quick=self._network.scalars())
 
     def update(self, batch: Sequence[int], optimizer: Optimizer, rate: float) -> float:
         """Take one step and return the loss before it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vector_assets.encoder.contract import read_json
 from vector_assets.encoder.files import model_files
+from vector_assets.encoder.text.layers import mix_folder
 from vector_assets.errors import EncoderError
 
 _LAYER = re.compile(r"^(.*\blayers?\.)(\d+)(\..+)$")
@@ -35,6 +36,8 @@ def cut_layers(source: Path, layers: int, destination: Path) -> Path:
     files = sorted(source.glob("*.safetensors"))
     if len(files) != 1 or any(name in config for name in _PER_LAYER):
         raise EncoderError(f"{source}: its layers cannot be told apart; leave layers out and name a small encoder")
+    if mix_folder(source) is not None:
+        raise EncoderError(f"{source}: a mix of all its layers, none of which can be left out; leave train.layers out")
     if layers >= there:
         raise EncoderError(f"{source}: train.layers {layers}; expected fewer than the {there} that it has")
     kept = {round((place + 1) * there / layers) - 1: place for place in range(layers)}

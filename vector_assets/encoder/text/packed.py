@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vector_assets.encoder.contract import derive_contract, modules_of, read_json
+from vector_assets.encoder.text.layers import mix_weights
 from vector_assets.records import Vectors
 
 if TYPE_CHECKING:
     import torch
 
 _MODULES = [["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]]
+_MODULES += [["Transformer", "WeightedLayerPooling", *rest] for _, *rest in _MODULES]
 
 
 def is_packable(folder: Path) -> bool:
@@ -44,10 +46,18 @@ class PackedEngine:
 
     name = "packed"
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, pooling: str) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        config: Mapping[str, Any],
+        *,
+        pooling: str,
+        mix: Sequence[float] | None = None,
+    ) -> None:
+        """``mix`` weighs the token vectors of the embeddings and of each layer; None takes those of the last."""
         self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
         self._config = config
-        self.pooling = pooling
+        self.pooling, self._mix = pooling, mix
         self._stacks: dict[bool, _Stack] = {}
 
     @classmethod
@@ -56,7 +66,8 @@ class PackedEngine:
         from safetensors.torch import load_file
 
         pooling = derive_contract(folder).pooling
-        return cls(load_file(folder / "model.safetensors"), read_json(folder / "config.json"), pooling=pooling)
+        tensors, config = load_file(folder / "model.safetensors"), read_json(folder / "config.json")
+        return cls(tensors, config, pooling=pooling, mix=mix_weights(folder))
 
     def run(self, ids: Sequence[Sequence[int]], *, fast: bool) -> Vectors:
         """Return unit float32 vectors, one per text."""
@@ -70,7 +81,10 @@ class PackedEngine:
     def hidden(
         self, ids: Sequence[Sequence[int]], *, fast: bool, layers: int | None = None
     ) -> tuple[torch.Tensor, list[Run]]:
-        """Return the token vectors (tokens, hidden) after the first ``layers`` layers, and where each text lies."""
+        """Return the token vectors (tokens, hidden) after the first ``layers`` layers, and where each text lies.
+
+        Without ``layers`` they are those that are pooled: of the last layer there is, or of the mix.
+        """
         import torch
 
         if fast not in self._stacks:
@@ -78,7 +92,7 @@ class PackedEngine:
         runs = runs_of([len(one) for one in ids])
         flat = torch.tensor([token for one in ids for token in one])
         places = torch.cat([torch.arange(run.length).repeat(run.texts) for run in runs])
-        return self._stacks[fast](flat, places, runs, layers), runs
+        return self._stacks[fast](flat, places, runs, layers, self._mix if layers is None else None), runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +224,17 @@ class _Stack:
         self._layers = [_Layer(tensors, f"encoder.layer.{number}", config, dtype) for number in range(count)]
 
     def __call__(
-        self, ids: torch.Tensor, places: torch.Tensor, runs: Sequence[Run], layers: int | None
+        self,
+        ids: torch.Tensor,
+        places: torch.Tensor,
+        runs: Sequence[Run],
+        layers: int | None,
+        mix: Sequence[float] | None,
     ) -> torch.Tensor:
         x = self._norm(self._words[ids] + self._places[places]).to(self._dtype)
-        for layer in self._layers[:layers]:
+        mixed = x.float() * mix[0] if mix else None
+        for number, layer in enumerate(self._layers[:layers], start=1):
             x = layer(x, runs)
-        return x
+            if mixed is not None and mix:
+                mixed.add_(x, alpha=mix[number])
+        return x if mixed is None else mixed

@@ -33,6 +33,8 @@ class Denoising:
         """Tie a decoder to the encoder. Raises EncoderError where transformers has none for its architecture."""
         from sentence_transformers.sentence_transformer.losses import DenoisingAutoEncoderLoss
 
+        if network.is_mix:
+            raise EncoderError(f"{network.name}: denoising rebuilds texts from one layer; expected dropout_pairs")
         frozen = {name for name, one in network.transformer.named_parameters() if not one.requires_grad}
         before = {name: one.detach().clone() for name, one in network.transformer.named_parameters()}
         refused = (
