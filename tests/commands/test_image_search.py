@@ -67,10 +67,10 @@ def test_images_from_declaration_to_hits(project: Project, name: str, workspace:
     before = (folder / "preprocessor_config.json").read_bytes()
     try:
         set_processor(folder, **CONVNEXT | {"resample": 0})
-        refused(project.command("search", name, "--image", asked), "'bicubic' != 'nearest'", "contract.json")
+        refused(project.command("search", name, "--image", asked), "resample expected 'bicubic', found 'nearest'")
         (project.folder / "pictures" / "3.png").write_bytes(photo_bytes(33))
         stages = ("--stage", "raw", "--stage", "embeddings")
-        refused(project.command("materialize", name, *stages), "'bicubic' != 'nearest'")
+        refused(project.command("materialize", name, *stages), "resample expected 'bicubic', found 'nearest'")
     finally:
         (folder / "preprocessor_config.json").write_bytes(before)
     again = json.loads(project.command("materialize", name, *STAGES, "--json").stdout)["stages"]["embeddings"]

@@ -155,7 +155,7 @@ def test_a_contract_that_was_changed_too_is_refused_with_both_sides(copy: Path, 
     set_processor(copy, **CONVNEXT | {"resample": 0})
     contract = json.loads((copy / "contract.json").read_text()) | {"resample": "nearest"}
     (copy / "contract.json").write_text(json.dumps(contract))
-    with pytest.raises(ContractMismatch, match=r"resample: 'bicubic' != 'nearest'"):
+    with pytest.raises(ContractMismatch, match=r"resample expected 'bicubic', found 'nearest'"):
         checked_encoder(Checkpoint(stored.digest, copy, stored.contract, stored.canaries))
 
 

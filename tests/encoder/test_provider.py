@@ -49,7 +49,7 @@ def test_a_checkpoint_has_a_contract_and_canaries_and_no_secret(
     assert len(checkpoint.canaries) == 16
     assert set(provider.keys) == {f"Bearer {KEY}"}
     files = sorted(path.name for path in checkpoint.folder.iterdir())
-    assert files == ["canaries.json", "contract.json", "provider.json"]
+    assert files == ["canaries.json", "checkpoint_files.json", "contract.json", "provider.json"]
     texts = "".join(path.read_text() for path in checkpoint.folder.iterdir())
     assert KEY not in texts and "127.0.0.1" not in texts
     again = store_untrained("provider:tiny", tmp_path / "checkpoints", folder=tmp_path)

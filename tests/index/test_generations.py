@@ -88,17 +88,19 @@ def test_changed_filters_go_live_without_encoding(store: FakeStore, declare: Dec
     assert (swapped.action, swapped.live.number, swapped.live.filters) == ("promoted", 2, ("topic",))
 
 
-def test_a_blocked_candidate_does_not_stand_in_the_way_when_the_declaration_goes_back(store: FakeStore) -> None:
+def test_a_blocked_candidate_does_not_stand_in_the_way_when_the_declaration_goes_back(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = KeywordEncoder(order=WRONG)
     store.use(first)
     materialize(store)
     store.use(KeywordEncoder(seed="better"))
-    store.canaries_pass = False
+    monkeypatch.setattr(store, "worst_norm", lambda generation: 0.5)
     store.embed()
     assert measure(store).decision.decision == "promote"
     with pytest.raises(IntegrityError):
         settle(store, store.catch_up)
-    store.canaries_pass = True
+    monkeypatch.undo()
     store.use(first)
     assert materialize(store)[1].live.number == 1
 

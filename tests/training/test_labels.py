@@ -250,7 +250,9 @@ def _check_head(found: Trained, objective: str, kinds: TrainingSet, vectors: np.
     )
     assert found.test["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"), abs=0.05)
     assert found.classified.new == pytest.approx(found.test["accuracy"])
-    assert {path.name for path in found.report} == {"curves.png", "confusion.png", "report.json"}
+    assert {path.name for path in found.report} == {
+        "curves.png", "confusion.png", "vectors.png", "classes.csv", "confusions.csv", "report.json",
+    }  # fmt: skip
     assert not [path for path in found.checkpoint.folder.rglob("*") if "head" in path.name]
     metric = "accuracy" if objective == "classification" else "mrr@10"
     assert found.history.metric == metric
@@ -275,4 +277,4 @@ def test_labels_held_out_whole_have_no_accuracy_but_are_found(kinds: TrainingSet
     unseen = TrainingSet(pairs_digest(pairs), pairs, {})
     found = _trained("classification", unseen, base, tmp_path, MemoryLog(), max_epochs=1)
     assert "accuracy" not in found.test and found.classified is None and found.history.metric == "mrr@10"
-    assert {path.name for path in found.report} == {"curves.png", "report.json"}
+    assert {path.name for path in found.report} == {"curves.png", "vectors.png", "report.json"}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from vector_assets.encoder.contract import CONTRACT_FILE, Contract, derive_contract, read_contract
 from vector_assets.encoder.files import MANIFEST_FILE, digest_of, file_digests
 from vector_assets.encoder.image.contract import ImageContract, read_image_contract
+from vector_assets.encoder.image.preprocessing import Preprocessing, read_preprocessing
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
 
@@ -86,8 +87,11 @@ def _moved_settings(checkpoint: Checkpoint) -> list[str]:
     try:
         if values.get("kind") == "image":
             image = ImageContract.model_validate(values)
-            return _differences(
+            moved = _differences(
                 image, lambda: read_image_contract(folder), tuple(ImageContract.model_fields), CONTRACT_FILE
+            )
+            return moved + _differences(
+                image, lambda: read_preprocessing(folder), tuple(Preprocessing.model_fields), "the model"
             )
         stored = Contract.model_validate(values)
     except ValidationError:

@@ -54,11 +54,10 @@ def of_test_split(space: str, pairs: Sequence[Pair]) -> Iterator[JudgedQuery]:
     for pair in pairs:
         if pair.key and pair.query:
             answers.setdefault(pair.query, {})[pair.key] = 1.0
-    for number, (text, rows) in enumerate(answers.items()):
-        yield JudgedQuery(f"{space}-{number}", text, rows)
     for number, pair in enumerate(pairs):
-        if pair.query:
-            continue
-        if pair.key and pair.label and len(alike[pair.label]) > 1:
+        if pair.key and pair.query:
+            if pair.query in answers:
+                yield JudgedQuery(f"{space}-{number}", pair.query, answers.pop(pair.query))
+        elif pair.key and pair.label and len(alike[pair.label]) > 1:
             others = {key: gain for key, gain in alike[pair.label].items() if key != pair.key}
             yield JudgedQuery(f"{space}-{number}", pair.document, others, among=among, own=pair.key)

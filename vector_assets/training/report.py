@@ -51,8 +51,11 @@ def write_report(
 
 
 def draw_test(folder: Path, training_set: TrainingSet, pool: Pool, base: Scored, tuned: Scored) -> tuple[Path, ...]:
-    """Draw vectors.png, the test texts before and after; nothing where the base was kept, since nothing moved."""
-    if base is tuned or base.documents is None or tuned.documents is None:
+    """Draw vectors.png, the test texts before and after; nothing where the base was kept, since nothing moved.
+
+    Nor for a student: its questions are the texts themselves, and what it should give are the teacher's vectors.
+    """
+    if base is tuned or (pool.own and not pool.labels) or base.documents is None or tuned.documents is None:
         return ()
     assert base.queries is not None and tuned.queries is not None
     group = {pair.document: pair.group for pair in training_set.split("test")}
