@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from vector_assets.encoder import ContractSettings, TextEncoder, check_canaries, make_checkpoint, require
+from vector_assets.encoder.open import settings_of
 from vector_assets.encoder.text.model import EngineName
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
@@ -51,3 +52,15 @@ def test_more_dims_than_there_are_is_refused(tiny_source: Path, tmp_path: Path) 
     assert whole.digest == make_checkpoint(tiny_source, tmp_path, settings=ContractSettings()).digest
     with pytest.raises(ValidationError, match="as wide as its provider makes it"):
         TextSpace(fields=["text"], encoder="provider:small", dims=64)
+
+
+def test_a_space_may_have_both_a_layer_and_fewer_dims(tiny_source: Path, tmp_path: Path) -> None:
+    space = TextSpace(fields=["text"], encoder="./tiny", dims=12, layer=-2, max_tokens=9, query_prefix="a1 ")
+    settings = settings_of(space)
+    assert settings == ContractSettings(max_tokens=9, query_prefix="a1 ", dims=12, layer=-2)
+    below = make_checkpoint(tiny_source, tmp_path, settings=ContractSettings(layer=-2))
+    stored = make_checkpoint(tiny_source, tmp_path, settings=ContractSettings(dims=12, layer=-2))
+    assert (stored.contract["dims"], stored.contract["layer"]) == (12, below.contract["layer"])
+    both, whole = (TextEncoder(one.folder).encode_documents(TEXTS).vectors for one in (stored, below))
+    wanted = whole[:, :12] / np.linalg.norm(whole[:, :12], axis=1, keepdims=True)
+    assert np.allclose(both, wanted, atol=1e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from vector_assets.spec import LABELLED, Collection, Training
+from vector_assets.spec import LABELLED, Collection, TextSpace, Training
 from vector_assets.spec.load import load_text
 
 REFUSED = [
@@ -37,6 +37,37 @@ REFUSED = [
     (
         {"objective": "classification", "labels": "k", "trainable": "head", "pretrain": {"objective": "denoising"}},
         "pretrain: the encoder does not learn with trainable: head",
+    ),
+    (
+        {"objective": "distillation", "teacher": "minilm", "search": {"batch_size": [8, 16]}},
+        "search: distillation learns from a teacher in one run of its own; leave search out",
+    ),
+    (
+        {"pairs": "p.jsonl", "pretrain": {"objective": "denoising"}, "search": {"trainable": ["last_1", "lora"]}},
+        "trainable: denoising ties the decoder to whole layers",
+    ),
+    (
+        {
+            "objective": "classification",
+            "labels": "k",
+            "pretrain": {"objective": "dropout_pairs"},
+            "search": {"trainable": ["head", "all"]},
+        },
+        "pretrain: the encoder does not learn with trainable: head",
+    ),
+    (
+        {"pairs": "p", "pretrain": {"objective": "dropout_pairs"}, "trainable": "none", "search": {"layer": [1, 2]}},
+        "pretrain: the encoder does not learn with trainable: none",
+    ),
+    (
+        {
+            "objective": "classification",
+            "labels": "k",
+            "head": {"processes": 2},
+            "trainable": "none",
+            "search": {"layer": [1, 2]},
+        },
+        "head: nothing learns with trainable: none; leave head out",
     ),
     ({"objective": "distillation"}, "teacher: is missing; distillation needs the encoder to imitate"),
     ({"pairs": "p.jsonl", "teacher": "minilm"}, "teacher: contrastive has none; expected objective: distillation"),
@@ -138,3 +169,39 @@ attributes:
 """
     train = load_text(text, "c", Path()).spaces["t"].train
     assert train and train.clicks and train.clicks.url == "{{ env.LOG_URL }}"
+
+
+@pytest.mark.parametrize(
+    ("space", "error"),
+    [
+        ({"layer": "mix", "train": {"objective": "denoising"}}, "layer: denoising rebuilds texts from one layer"),
+        (
+            {"train": {"pairs": "p", "pretrain": {"objective": "denoising"}, "search": {"layer": [2, "mix"]}}},
+            "layer: denoising rebuilds texts from one layer",
+        ),
+        (
+            {"layer": 2, "train": {"objective": "distillation", "teacher": "minilm", "layers": 3}},
+            "layer: train.layers says already how many layers the student has",
+        ),
+        ({"train": {"pairs": "p", "trainable": "mix"}}, "train.trainable: mix learns the weights of layers"),
+        ({"layer": "mix", "dims": 64, "train": {"pairs": "p", "trainable": "mix"}}, ""),
+        (
+            {"layer": 3, "train": {"pairs": "p", "pretrain": {"objective": "denoising"}, "search": {"patience": [2]}}},
+            "",
+        ),
+    ],
+)
+def test_layers_fit_what_is_learned(space: dict[str, object], error: str) -> None:
+    if not error:
+        assert TextSpace.model_validate({"fields": ["text"], **space})
+        return
+    with pytest.raises(ValidationError) as found:
+        TextSpace.model_validate({"fields": ["text"], **space})
+    assert error in str(found.value)
+
+
+def test_layers_are_searched_as_they_are_unless_something_is_declared_to_learn() -> None:
+    search = {"layer": [1, 2]}
+    assert Training.model_validate({"pairs": "p", "search": search}).trainable == "none"
+    pretrained = {"pairs": "p", "search": search, "pretrain": {"objective": "dropout_pairs"}}
+    assert Training.model_validate(pretrained).trainable == "last_2"
