@@ -20,7 +20,7 @@ demo: $(STAMP)
 	PYTHON_FUNCTIONS=$(SIZE) $(BIN)/vector-assets demo --report .vector_assets-demo.json
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 up: $(STAMP)
 	$(BIN)/vector-assets up
