@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,10 @@ from vector_assets.encoder import (
     read_checkpoint,
     read_contract,
 )
+from vector_assets.encoder import files as files_module
 from vector_assets.encoder.contract import derive_contract, write_contract
-from vector_assets.errors import EncoderError
+from vector_assets.encoder.intact import require_intact
+from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
 
 
@@ -132,6 +136,36 @@ def test_a_damaged_folder_is_made_again(tiny_source: Path, tmp_path: Path) -> No
     (stored.folder / "tokenizer.json").write_text("{}")
     assert make_checkpoint(tiny_source, tmp_path) == stored
     assert checkpoint_digest(stored.folder) == stored.digest
+
+
+def test_files_that_were_found_intact_are_not_read_again_until_one_is_touched(
+    tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process would else read all weights before a sync in which nothing changed."""
+    stored = make_checkpoint(tiny_source, tmp_path / "checkpoints")
+    weights = stored.folder / "model.safetensors"
+    read: list[Path] = []
+    whole = files_module._sha256
+    monkeypatch.setattr(files_module, "_sha256", lambda path: (read.append(path), whole(path))[1])
+
+    def as_another_process(*, noted: bool) -> int:
+        files_module._known_sha256.cache_clear()
+        read.clear()
+        require_intact(stored, noted=noted)
+        return len(read)
+
+    later = time.time() + 10
+    monkeypatch.setattr(files_module.time, "time", lambda: later)
+    assert as_another_process(noted=True) > 3
+    assert as_another_process(noted=True) == 0
+    assert as_another_process(noted=False) > 3, "what is loaded is always read"
+    before = weights.stat()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ContractMismatch, match=r"model.safetensors: expected sha256"):
+        as_another_process(noted=True)
 
 
 def test_trained_tensors_replace_their_own_and_nothing_else(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -55,11 +55,20 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 def _content(path: Path) -> str:
+    marks = marks_of(path)
+    return _sha256(path) if marks is None else _known_sha256(path, marks)
+
+
+def marks_of(path: Path) -> tuple[int, ...] | None:
+    """Return what another content would change of a file: inode, size, times; None while it may change unseen.
+
+    The time of change cannot be set by hand as that of writing can; what is younger than a second may change again
+    within the clock's tick.
+    """
     found = path.stat()
-    # The time of change cannot be set by hand as that of writing can; what is younger than a second may change again
-    # within the clock's tick, so it is read again.
-    marks = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return _sha256(path) if abs(time.time() - found.st_ctime) < 1 else _known_sha256(path, marks)
+    if abs(time.time() - found.st_ctime) < 1:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @lru_cache(maxsize=1024)

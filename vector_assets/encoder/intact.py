@@ -7,13 +7,15 @@ digest: so the list proves itself, and an edited one is only useless, never beli
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from vector_assets.encoder.contract import CONTRACT_FILE, Contract, derive_contract, read_contract
-from vector_assets.encoder.files import MANIFEST_FILE, digest_of, file_digests
+from vector_assets.encoder.files import MANIFEST_FILE, digest_of, file_digests, marks_of, model_files
 from vector_assets.encoder.image.contract import ImageContract, read_image_contract
 from vector_assets.encoder.image.preprocessing import Preprocessing, read_preprocessing
 from vector_assets.errors import ContractMismatch, EncoderError
@@ -30,8 +32,11 @@ def write_manifest(folder: Path) -> None:
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def require_intact(checkpoint: Checkpoint) -> None:
-    """Return when the folder's files have the checkpoint's digest. Cheap: only files that changed are read again.
+def require_intact(checkpoint: Checkpoint, *, noted: bool = False) -> None:
+    """Return when the folder's files have the checkpoint's digest. Cheap: files are read once, and when they changed.
+
+    With ``noted`` files that were found intact before, by any process, are not read while inode, size and times are as
+    they were then: enough for a sync that encodes nothing. Before an encoder is loaded its files are read.
 
     Raises ContractMismatch naming each changed file and setting with both sides, EncoderError when there is no folder.
     """
@@ -41,14 +46,46 @@ def require_intact(checkpoint: Checkpoint) -> None:
             f"checkpoint {digest[:12]}: its folder {folder} is gone; expected files with that digest: put it back, or "
             "materialize the encoder"
         )
+    marks = _marks(folder) if noted else None
+    if marks is not None and marks == _noted(folder, digest):
+        return
     found = file_digests(folder)
     if digest_of(found) == digest:
+        if marks is not None:
+            _note(folder, digest, marks)
         return
     raise ContractMismatch(
         f"checkpoint {digest[:12]} has other files than were stored: {_named(checkpoint, found)}; {folder} has digest "
         f"{digest_of(found)[:12]}, expected {digest[:12]}: put the files back, or remove the folder and materialize "
         "the encoder"
     )
+
+
+def _marks(folder: Path) -> dict[str, list[int]] | None:
+    """Return the marks of each file that makes the model; None while one is too young to be known by them."""
+    found = {path.relative_to(folder).as_posix(): marks_of(path) for path in model_files(folder)}
+    return None if None in found.values() else {path: list(marks) for path, marks in found.items() if marks}
+
+
+def _note_of(folder: Path) -> Path:
+    return folder.parent / ".marks" / f"{folder.name}.json"
+
+
+def _noted(folder: Path, digest: str) -> dict[str, list[int]] | None:
+    try:
+        noted = json.loads(_note_of(folder).read_bytes())
+        return dict(noted["files"]) if noted["digest"] == digest else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _note(folder: Path, digest: str, marks: Mapping[str, Sequence[int]]) -> None:
+    path = _note_of(folder)
+    with suppress(OSError):  # without the note the next process reads the files, and says the same
+        path.parent.mkdir(exist_ok=True)
+        working = path.with_suffix(f".{os.getpid()}")
+        working.write_text(json.dumps({"digest": digest, "files": marks}), encoding="utf-8")
+        working.replace(path)
 
 
 def _named(checkpoint: Checkpoint, found: Mapping[str, str]) -> str:

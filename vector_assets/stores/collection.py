@@ -114,7 +114,7 @@ class CollectionStore:
     def require_intact(self, digest: str) -> None:
         """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
         if digest not in self._encoders:
-            require_intact(self.workspace.checkpoints.get(digest))
+            require_intact(self.workspace.checkpoints.get(digest), noted=True)
 
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
