@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import Settings, settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound, SpecError
@@ -21,58 +19,12 @@ from vector_assets.stores.checkpoints import Registered, StoredEncoder
 from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
+from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
 from vector_assets.stores.training_sets import declaration_of, training_of
 from vector_assets.stores.workspace import Workspace
-from vector_assets.training.arms import Trained
 from vector_assets.training.loop import Progress
 from vector_assets.training.run import resume_of, store_base, train, training_key
 from vector_assets.training.search import clear, search, search_folder
-
-#: How a metric of the first dims is called, before their number.
-_AT = "mrr@10_dims_"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The checkpoint that a space uses next. ``comparison`` is tuned against base on test pairs, when trained."""
-
-    checkpoint: Checkpoint
-    trained_now: bool
-    comparison: Comparison | None
-    result: Mapping[str, object]
-    registered: Registered
-    pictures: Mapping[str, Path] = field(default_factory=dict)
-    tables: Mapping[str, Path] = field(default_factory=dict)
-    warning: str | None = None
-
-    @property
-    def searched(self) -> Mapping[str, Any] | None:
-        """What a search tried and chose, a training.searched.Searched as a mapping."""
-        return cast(Mapping[str, Any] | None, self.result.get("search"))
-
-    @property
-    def accuracy(self) -> Comparison | None:
-        """The head against the logistic regression on the base's vectors, of a classification."""
-        found = self.result.get("accuracy")
-        return Comparison(**cast(dict[str, Any], found)) if found else None
-
-    @property
-    def prefixes(self) -> list[dict[str, float]]:
-        """Of Matryoshka training, mrr@10 on test at each width, the widest first."""
-        tuned, base = (cast(dict[str, float], self.result.get(name) or {}) for name in ("test", "base_test"))
-        widths = sorted((int(name.removeprefix(_AT)) for name in tuned if name.startswith(_AT)), reverse=True)
-        found = [{"dims": width, "base": base[f"{_AT}{width}"], "tuned": tuned[f"{_AT}{width}"]} for width in widths]
-        whole = int(str(self.checkpoint.contract["dims"]))
-        return [{"dims": whole, "base": base["mrr@10"], "tuned": tuned["mrr@10"]}, *found] if found else []
-
-    @property
-    def taught(self) -> dict[str, float]:
-        """Of a distillation, how near the student came to its teacher on test, and how much faster it is."""
-        ratio = self.result.get("speed_ratio")
-        if not ratio:
-            return {}
-        tuned = cast(dict[str, float], self.result["test"])
-        return {"teacher_cosine": tuned["teacher_cosine"], "speed_ratio": float(str(ratio))}
 
 
 def settle_encoder(
@@ -103,12 +55,12 @@ def settle_encoder(
         digest, declared.train, stored.digest, settings, teacher=teacher.digest if teacher else None
     )  # fmt: skip
     workspace.tracking.end_lost(f"{collection.name}/{space}")
-    known = _known(workspace, key)
+    known = known_training(workspace, key)
     trained_now = known is None
     if known is None:
         described = page_tags(dict(tags), collection, space, training_set, key)
         _train(workspace, collection, space, training_set, base, settings, described, progress, teacher, key)
-        known = _known(workspace, key)
+        known = known_training(workspace, key)
     assert known is not None
     checkpoint, result = known
     workspace.checkpoints.set_encoder(collection.name, space, StoredEncoder(checkpoint.digest, key, digest))
@@ -121,9 +73,9 @@ def settle_encoder(
         comparison=Comparison(**cast(dict[str, float], result["comparison"])),  # type: ignore[arg-type]
         result=result,
         registered=registered,
-        pictures=_reported(result, ".png"),
-        tables=_reported(result, ".csv"),
-        warning=_warning(result, declared.train),
+        pictures=reported(result, ".png"),
+        tables=reported(result, ".csv"),
+        warning=warning_of(result, declared.train),
     )
 
 
@@ -191,7 +143,7 @@ def _train(
     workspace.checkpoints.save_training(
         trained.key, collection.name, space,
         training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
-        result=_result(trained),
+        result=result_of(trained),
     )  # fmt: skip
     found = trained.searched
     if found and found.best is not None and "layer" not in found.settings:
@@ -199,7 +151,7 @@ def _train(
         workspace.checkpoints.save_training(
             found.key, collection.name, space,
             training_set=training_set.digest, base=trained.base.digest, checkpoint=trained.checkpoint.digest,
-            result={**_result(trained), "search": None},
+            result={**result_of(trained), "search": None},
         )  # fmt: skip
     resume_of(unfinished, trained.key).clear()
     clear(search_folder(unfinished, trained.key))
@@ -243,40 +195,6 @@ def _register(
     return registered
 
 
-def _known(workspace: Workspace, key: str) -> tuple[Checkpoint, Mapping[str, object]] | None:
-    """Return what a key gave, when its files are still there."""
-    known = workspace.checkpoints.training(key)
-    if known is None:
-        return None
-    checkpoint = workspace.checkpoints.get(known[0])
-    if not checkpoint.folder.is_dir():
-        return None
-    require_intact(checkpoint)
-    return checkpoint, known[1]
-
-
-def _result(trained: Trained) -> dict[str, object]:
-    return {
-        "comparison": asdict(trained.comparison),
-        "accuracy": asdict(trained.classified) if trained.classified else None,
-        "test": dict(trained.test),
-        "base_test": dict(trained.base_test),
-        "validation": dict(trained.validation),
-        "base_validation": dict(trained.base_validation),
-        "chosen_by": trained.history.metric,
-        "gap": trained.history.gap,
-        "resumed_at": trained.history.resumed_at,
-        "seconds": trained.history.seconds,
-        "steps": len(trained.history.steps),
-        "best_step": trained.history.best_step,
-        "improved": trained.improved,
-        "report": [str(path) for path in trained.report],
-        "head": str(trained.head) if trained.head else None,
-        "speed_ratio": trained.speed_ratio,
-        "search": asdict(trained.searched) if trained.searched else None,
-    }
-
-
 def _report_folder(
     workspace: Workspace,
     training_set: TrainingSet,
@@ -288,19 +206,3 @@ def _report_folder(
     digest = teacher.digest if teacher else None
     name = training_key(training_set.digest, training, str(base), settings, teacher=digest)
     return Path(workspace.artifacts) / "reports" / name
-
-
-def _warning(result: Mapping[str, object], training: Training) -> str | None:
-    """Say that training has learned its examples rather than what they have in common; None when it has not."""
-    gap = float(str(result.get("gap", 0.0)))
-    if gap <= training.max_gap:
-        return None
-    return (
-        f"too little data: by {result['chosen_by']}, what was learned from came {gap:.3f} further than validation, "
-        f"more than max_gap {training.max_gap}; expected more examples, or fewer layers that learn"
-    )
-
-
-def _reported(result: Mapping[str, object], suffix: str) -> dict[str, Path]:
-    paths = [Path(str(path)) for path in cast(list[str], result.get("report", []))]
-    return {path.stem: path for path in paths if path.suffix == suffix and path.is_file()}

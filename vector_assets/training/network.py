@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
 from vector_assets.records import Vectors
 from vector_assets.training.adapters import add_adapters, merged
+from vector_assets.training.lower import INFERENCE_TOKENS, Lower, Shared
 from vector_assets.training.mix import mix_of, with_mix
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Bytes of lower-layer results kept; beyond, texts are computed anew each time they are needed.
 KEPT_BYTES = 2 << 30
-
-_INFERENCE_TOKENS = 4096
 
 
 class Network:
@@ -75,12 +74,12 @@ class Network:
         if trainable == "mix" and self._mix is None:
             raise EncoderError(f"{folder}: trainable mix learns the weights of layers; this encoder gives one layer")
         lower = trainable != "all" and self._mix is None and is_packable(folder)
-        self._lower: _Lower | None = None
+        self._lower: Lower | None = None
         if lower:
             kept: Shared = {} if shared is None else shared
             if (folder, self._frozen) not in kept:
                 kept.clear()
-                kept[folder, self._frozen] = _Lower(PackedEngine.load(folder), self._frozen, kept_bytes)
+                kept[folder, self._frozen] = Lower(PackedEngine.load(folder), self._frozen, kept_bytes)
             self._lower = kept[folder, self._frozen]
 
         self.width = own_width(folder)  # dims that the model gives; what is learned
@@ -194,14 +193,14 @@ class Network:
 
         vectors: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         with torch.no_grad():
-            for batch in token_batches([len(one) for one in ids], _INFERENCE_TOKENS):
+            for batch in token_batches([len(one) for one in ids], INFERENCE_TOKENS):
                 vectors.append((batch, cut(self.embed([ids[place] for place in batch]).numpy(), self.dims)))
         result = np.empty((len(ids), vectors[0][1].shape[1]), np.float32)
         for batch, values in vectors:
             result[batch] = values
         return result
 
-    def _embed_packed(self, lower: _Lower, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _embed_packed(self, lower: Lower, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         import torch
 
         order = np.argsort([len(one) for one in ids], kind="stable")  # equal lengths side by side
@@ -211,62 +210,6 @@ class Network:
         for layer in self._layers[self._frozen :]:
             hidden = _packed_layer(layer, hidden, runs)
         return pool(hidden, runs, lower.pooling)[torch.from_numpy(np.argsort(order))]
-
-
-class _Lower:
-    """Token vectors after the frozen layers, kept per text, since they never change."""
-
-    def __init__(self, engine: PackedEngine, layers: int, kept_bytes: int) -> None:
-        self._engine, self._layers = engine, layers
-        self.pooling = engine.pooling
-        self._most = self._left = kept_bytes
-        self._kept: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
-
-    def __call__(self, ids: Sequence[Sequence[int]], *, fast: bool) -> torch.Tensor:
-        """Return the tokens of all texts one after the other, (tokens, hidden) float32."""
-        import torch
-
-        keys = [(fast, tuple(one)) for one in ids]
-        found = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = {key[1] for key in keys if key not in found}
-        found |= {(fast, one): part for one, part in self._computed(missing, fast=fast)}
-        return torch.cat([found[key] for key in keys]).float()
-
-    def keep(self, ids: Iterable[Sequence[int]], *, fast: bool) -> None:
-        """Compute and keep texts until memory is spent, the shortest first."""
-        missing = sorted({tuple(one) for one in ids if (fast, tuple(one)) not in self._kept}, key=_by_length)
-        for places in reversed(token_batches([len(one) for one in missing], _INFERENCE_TOKENS)):
-            for one, part in self._computed([missing[place] for place in places], fast=fast):
-                size = part.numel() * part.element_size()
-                if size > self._left:
-                    return
-                self._left -= size
-                self._kept[fast, one] = part.clone()  # a view would keep the whole batch in memory
-
-    def forget(self) -> None:
-        """Keep nothing any more."""
-        self._kept.clear()
-        self._left = self._most
-
-    def _computed(
-        self, ids: Collection[tuple[int, ...]], *, fast: bool
-    ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
-        import torch
-
-        if not ids:
-            return
-        ordered = sorted(ids, key=_by_length)
-        with torch.no_grad():
-            hidden, _ = self._engine.hidden(ordered, fast=fast, layers=self._layers)
-        yield from zip(ordered, torch.split(hidden, [len(one) for one in ordered]), strict=True)
-
-
-#: What networks hand on to each other: results of frozen layers, by folder and how many layers are frozen.
-Shared = dict[tuple[Path, int], _Lower]
-
-
-def _by_length(ids: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    return len(ids), ids
 
 
 def _packed_layer(layer: Any, x: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:  # noqa: ANN401 - a BertLayer

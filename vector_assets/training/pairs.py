@@ -29,14 +29,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from vector_assets.errors import SpecError
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Training
 from vector_assets.training.duplicates import resembling
+from vector_assets.training.enough import SPLITS, require_labels, require_pairs
 from vector_assets.training.splits import places_of
-from vector_assets.training.texts import hash_of, plain, some
-
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+from vector_assets.training.texts import hash_of, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,9 @@ def pairs_from_rows(
     held_out = splits["validation"] + splits["test"]
     splits["train"] = _without(splits["train"], held_out, "train", training, report)
     splits["train"] = _cap(splits["train"], training.max_pairs, "train", training.seed, report)
-    _require_pairs(splits, training, told | report)
+    require_pairs(splits, training, told | report)
     if labelled:
-        _require_labels(splits, report)
+        require_labels(splits, report)
     scale = _mean_weight(splits["train"])
     pairs = tuple(_pair(row, name, scale) for name in SPLITS for row in splits[name])
     report.update({name: len(splits[name]) for name in SPLITS})
@@ -239,35 +237,3 @@ def _mean_weight(rows: Sequence[PairRow]) -> float:
 def _pair(row: PairRow, split: SplitName, scale: float) -> Pair:
     weight = max(1e-6, round(row.weight / scale, 6))
     return Pair(row.query, row.document, row.group, split, row.key, row.label, row.negatives, weight)
-
-
-def _require_pairs(
-    splits: Mapping[SplitName, Sequence[PairRow]], training: Training, report: Mapping[str, float]
-) -> None:
-    for name in SPLITS:
-        if len(splits[name]) < 2:
-            counts = {reason: count for reason, count in report.items() if not reason.startswith(("rows", "position_"))}
-            left_out = ", ".join(f"{reason} {count}" for reason, count in counts.items() if count)
-            raise SpecError(
-                f"train.split: {len(splits[name])} pairs in {name}, at least 2 are needed; "
-                f"of {report.get('rows', 0)} rows left out: {left_out or 'none'}; "
-                f"check split.by ({training.split.by_time or training.split.by}), the shares, duplicates and documents"
-            )
-
-
-def _require_labels(splits: Mapping[SplitName, Sequence[PairRow]], report: Counter[str]) -> None:
-    counts = {name: Counter(row.label for row in splits[name]) for name in SPLITS}
-    report["labels"] = len(counts["train"])
-    if len(counts["train"]) < 2:
-        raise SpecError(
-            f"train.labels: {len(counts['train'])} label in train ({some(sorted(counts['train']))}); "
-            "at least 2 are needed"
-        )
-    for name in ("validation", "test"):
-        if max(counts[name].values()) < 2:
-            raise SpecError(
-                f"train.labels: no label stands twice in {name}, so no text there could be found by another's"
-            )
-        report[f"unseen_label_{name}"] = sum(n for label, n in counts[name].items() if label not in counts["train"])
-    if max(counts["train"].values()) < 2:
-        raise SpecError("train.labels: every label stands once in train, so there is nothing alike to learn from")

@@ -20,9 +20,10 @@ from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, conclude
+from vector_assets.training.enough import SPLITS
 from vector_assets.training.loop import History, Progress, learn
-from vector_assets.training.network import Network, Shared
-from vector_assets.training.pairs import SPLITS
+from vector_assets.training.lower import Shared
+from vector_assets.training.network import Network
 from vector_assets.training.precision import gains_by_bfloat16
 from vector_assets.training.resume import Resume
 from vector_assets.training.scoring import Tokenize

@@ -19,7 +19,7 @@ from vector_assets.records import Checkpoint, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Trained, named
 from vector_assets.training.loop import Progress, learn
-from vector_assets.training.network import Shared
+from vector_assets.training.lower import Shared
 from vector_assets.training.run import begin, log_start, resume_of, store_base, training_key
 from vector_assets.training.search.choice import Setup, choose
 from vector_assets.training.search.space import applied, space_of
