@@ -1,4 +1,4 @@
-"""What the tests of captured changes share: what the next sync would do, and whether a generation is true."""
+"""What the tests of syncs share: what the next one would do, what a generation holds, and whether it is true."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def texts(execute: Execute, store: FakeStore) -> bool:
     """Tell whether the generation holds exactly the rows of the table, each with the vector of its text."""
     counted = store._counted(store.all()[0])
     return (counted.pending, counted.orphans, counted.stale) == (0, 0, 0)
+
+
+def vectors(execute: Execute, generation: Generation) -> dict[object, tuple[object, ...]]:
+    """Stored bytes of each vector by key."""
+    rows = execute(
+        f'select k1, vector_send(vector), chunk_digest, xmin::text from embedding."{generation.table}" order by k1'
+    )
+    return {row[0]: row[1:] for row in rows}

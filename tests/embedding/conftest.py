@@ -1,4 +1,4 @@
-"""Fixtures of captured tables."""
+"""Tables of animals, captured and embedded, or not yet."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ def captured(workspace: Workspace, declare: Declare, animals: Callable[[int], No
     store.embed()
     store.chosen["text"].encoded.clear()
     return store
+
+
+@pytest.fixture
+def store(workspace: Workspace, declare: Declare, animals: Callable[[int], None]) -> FakeStore:
+    """300 animals, not embedded yet."""
+    animals(300)
+    return FakeStore(workspace, declare(), KeywordEncoder())
+
+
+@pytest.fixture
+def encoder(store: FakeStore) -> KeywordEncoder:
+    return store.chosen["text"]

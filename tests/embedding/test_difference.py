@@ -7,32 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import psycopg
 import pytest
+from captured import vectors
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.embedding.encoding import PROBE
 from vector_assets.errors import EncoderError
-from vector_assets.records import Generation
 from vector_assets.stores.workspace import Workspace
-
-
-def vectors(execute: Execute, generation: Generation) -> dict[object, tuple[object, ...]]:
-    """Stored bytes of each vector by key."""
-    rows = execute(
-        f'select k1, vector_send(vector), chunk_digest, xmin::text from embedding."{generation.table}" order by k1'
-    )
-    return {row[0]: row[1:] for row in rows}
-
-
-@pytest.fixture
-def store(workspace: Workspace, declare: Declare, animals: Callable[[int], None]) -> FakeStore:
-    """300 animals, not embedded yet."""
-    animals(300)
-    return FakeStore(workspace, declare(), KeywordEncoder())
-
-
-@pytest.fixture
-def encoder(store: FakeStore) -> KeywordEncoder:
-    return store.chosen["text"]
 
 
 def test_first_load_encodes_every_row_once(store: FakeStore, encoder: KeywordEncoder, execute: Execute) -> None:

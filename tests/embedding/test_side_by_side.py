@@ -11,29 +11,8 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.embedding import run as run_module
-from vector_assets.records import Generation
 from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.workspace import Workspace
-
-
-def vectors(execute: Execute, generation: Generation) -> dict[object, tuple[object, ...]]:
-    """Stored bytes of each vector by key."""
-    rows = execute(
-        f'select k1, vector_send(vector), chunk_digest, xmin::text from embedding."{generation.table}" order by k1'
-    )
-    return {row[0]: row[1:] for row in rows}
-
-
-@pytest.fixture
-def store(workspace: Workspace, declare: Declare, animals: Callable[[int], None]) -> FakeStore:
-    """300 animals, not embedded yet."""
-    animals(300)
-    return FakeStore(workspace, declare(), KeywordEncoder())
-
-
-@pytest.fixture
-def encoder(store: FakeStore) -> KeywordEncoder:
-    return store.chosen["text"]
 
 
 def two_spaces(workspace: Workspace, declare: Declare) -> tuple[FakeStore, KeywordEncoder, KeywordEncoder]:

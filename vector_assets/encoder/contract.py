@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,9 @@ TOKENIZER_FILES = (
 )
 
 _NO_LIMIT = 1 << 20
+
+
+Stored = TypeVar("Stored", bound=BaseModel)
 
 
 class Contract(BaseModel):
@@ -66,9 +69,14 @@ class ContractSettings:
 
 def read_contract(folder: Path) -> Contract:
     """Read a checkpoint's stored contract. Raises EncoderError when it is absent or not of this format."""
+    return stored_model(folder, Contract)
+
+
+def stored_model(folder: Path, kind: type[Stored]) -> Stored:
+    """Read contract.json as one kind of contract. Raises EncoderError when it is absent or not of that kind."""
     path = folder / CONTRACT_FILE
     try:
-        return Contract.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise EncoderError(f"{folder}: no {CONTRACT_FILE}, so this is no checkpoint of ours; store it first") from None
     except ValidationError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from vector_assets.encoder.contract import CONTRACT_FILE, differences
+from vector_assets.encoder.contract import CONTRACT_FILE, differences, stored_model
 from vector_assets.encoder.image.preprocessing import PREPROCESSOR_FILE, Preprocessing, read_preprocessing
 from vector_assets.errors import EncoderError
 from vector_assets.spec.image import ImagePooling
@@ -26,15 +26,7 @@ class ImageContract(Preprocessing):
 
 def read_image_contract(folder: Path) -> ImageContract:
     """Read a checkpoint's stored contract. Raises EncoderError when it is absent or not of an image encoder."""
-    path = folder / CONTRACT_FILE
-    try:
-        return ImageContract.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise EncoderError(f"{folder}: no {CONTRACT_FILE}, so this is no checkpoint of ours; store it first") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
-        raise EncoderError(f"{path}: {key}: {first['msg']}") from None
+    return stored_model(folder, ImageContract)
 
 
 def require_same_preprocessing(folder: Path, contract: ImageContract) -> None:
