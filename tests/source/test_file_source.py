@@ -81,7 +81,7 @@ def as_bytes(ending: str) -> bytes:
 def test_every_format_gives_the_same_rows(ending: str, zipped: bool, tmp_path: Path) -> None:
     data = as_bytes(ending)
     name = f"rows.{ending}" + (".gz" if zipped else "")
-    (tmp_path / name).write_bytes(gzip.compress(data) if zipped else data)
+    (tmp_path / name).write_bytes(gzip.compress(data, mtime=0) if zipped else data)
     reader = open_source(collection(name, tmp_path, FIELDS))
     assert reader.key == (KeyColumn("id", "text"),)
     assert list(reader.rows()) == EXPECTED
@@ -101,7 +101,7 @@ def test_globs_and_urls_are_read_in_order(tmp_path: Path) -> None:
         jsonl(tmp_path, {"id": key, "title": name}, name=name)
     assert [row.values for row in read("*.jsonl", tmp_path) if isinstance(row, RawRow)] == [("a.jsonl",), ("b.jsonl",)]
     with fsspec.open("memory://papers/rows.jsonl.gz", "wb") as stream:
-        stream.write(gzip.compress(b'{"_id": 7, "title": "far"}'))
+        stream.write(gzip.compress(b'{"_id": 7, "title": "far"}', mtime=0))
     assert read("memory://papers/rows.jsonl.gz", tmp_path, id="_id") == [RawRow(key=("7",), values=("far",))]
     (tmp_path / "we[i]rd").mkdir()
     jsonl(tmp_path / "we[i]rd", {"id": "1", "title": "x"})
@@ -231,7 +231,11 @@ def test_what_would_make_the_reading_untrue_ends_it(
         ("a.csv", b"", "a.csv: is empty; expected a header with the names of the columns"),
         ("a.parquet", b"nothing" * 9, "a.parquet: not readable Parquet: Parquet magic bytes not found"),
         ("a.csv.gz", b"nothing", "a.csv.gz: cannot be read: Not a gzipped file"),
-        ("a.jsonl.gz", gzip.compress(b'{"id": 1, "title": "x", "nope": 1}')[:-9], "a.jsonl.gz: cannot be read: Compr"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"id": 1, "title": "x", "nope": 1}', mtime=0)[:-9],
+            "a.jsonl.gz: cannot be read: Compr",
+        ),
     ],
 )
 def test_files_that_are_not_what_they_say_end_the_reading(

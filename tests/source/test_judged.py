@@ -19,7 +19,7 @@ HEADER = "query-id\tcorpus-id\tscore\n"
 
 def write(folder: Path, name: str, text: str) -> str:
     data = text.encode()
-    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (folder / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
     return str(folder / name)
 
 
