@@ -77,9 +77,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     remove_postgres(home)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """Debian's chromium, without a window."""
+    """Debian's chromium, without a window.
+
+    Ended with the file: while playwright runs, its event loop counts as running in this thread, and
+    `asyncio.run`, which Dagster calls to evaluate conditions, would fail in every later test of the process.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
