@@ -24,6 +24,11 @@ _NAME = re.compile(r"(ndcg|mrr|recall)@([1-9][0-9]*)|map")
 _DRAWS_AT_ONCE = 4_000_000
 
 
+def shown_metric(metric: str) -> str:
+    """Return a metric's name as people write it: MRR@10, nDCG@10, MAP; others as they are."""
+    return metric.replace("mrr", "MRR").replace("ndcg", "nDCG").replace("map", "MAP")
+
+
 def ranked(ids: Sequence[str], scores: ArrayLike, k: int | None = None) -> list[str]:
     """Return the ids by falling score, equal scores by id, so that the order never depends on how rows were stored."""
     values = np.asarray(scores, dtype=np.float64)

@@ -123,7 +123,11 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
         return "drawn" if values.get("drawn") else "kept"
     if stage == "encoder":
         if values.get("trained_now"):
-            return f"trained; MRR@10 {values['base_test_mrr@10']:.3f} -> {values['test_mrr@10']:.3f}"
+            from vector_assets.metrics import shown_metric  # numpy is not needed to say anything else
+
+            metric = next((name.removeprefix("base_test_") for name in values if name.startswith("base_test_")), "")
+            old, new = values.get(f"base_test_{metric}", 0.0), values.get(f"test_{metric}", 0.0)
+            return f"trained; {shown_metric(metric)} {old:.3f} -> {new:.3f}"
         return f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
     if stage == "embeddings":
         return (

@@ -176,11 +176,9 @@ def test_a_text_finds_those_of_its_label_and_never_itself() -> None:
     assert dict(pool.queries[0].relevant) == {"00000001": 1.0, "00000003": 1.0}
     vectors = np.array([[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]], np.float32)
     found = judge(pool, vectors[list(pool.own)], vectors)
-    assert found.reciprocal_ranks.tolist() == [
-        1 / 2,
-        1 / 2,
-        1.0,
-    ]  # r stands before q for p; before s for q; q first for s
+    assert found.metric == "map"
+    # r stands before q and s for p; before s and p for q; q is first and p last for s.
+    assert found.each.tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, (1 + 2 / 3) / 2])
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +214,7 @@ def test_each_objective_beats_its_base_on_unseen_texts(
     log = MemoryLog()
     found = _trained(objective, kinds, base, tmp_path, log)
     assert found.improved and found.comparison.low > 0, found.comparison
-    assert found.comparison.new == pytest.approx(found.test["mrr@10"])
+    assert found.comparison.new == pytest.approx(found.test["map"])
     losses = [value for _, value in log.series("train/loss")]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert log.logged_params["objective_objective"] == objective
@@ -254,7 +252,7 @@ def _check_head(found: Trained, objective: str, kinds: TrainingSet, vectors: np.
         "curves.png", "confusion.png", "vectors.png", "classes.csv", "confusions.csv", "report.json",
     }  # fmt: skip
     assert not [path for path in found.checkpoint.folder.rglob("*") if "head" in path.name]
-    metric = "accuracy" if objective == "classification" else "mrr@10"
+    metric = "accuracy" if objective == "classification" else "map"
     assert found.history.metric == metric
 
 
@@ -276,5 +274,5 @@ def test_labels_held_out_whole_have_no_accuracy_but_are_found(kinds: TrainingSet
     )
     unseen = TrainingSet(pairs_digest(pairs), pairs, {})
     found = _trained("classification", unseen, base, tmp_path, MemoryLog(), max_epochs=1)
-    assert "accuracy" not in found.test and found.classified is None and found.history.metric == "mrr@10"
+    assert "accuracy" not in found.test and found.classified is None and found.history.metric == "map"
     assert {path.name for path in found.report} == {"curves.png", "vectors.png", "report.json"}

@@ -162,6 +162,6 @@ def test_retrieval_by_hand() -> None:
     ]  # fmt: skip
     documents = np.array([[1, 0], [0, 1]], np.float32)
     found = judge(pool, np.array([[0, 1], [0.6, 0.8]], np.float32), documents)
-    assert found.reciprocal_ranks.tolist() == [1.0, 0.5]
+    assert found.each.tolist() == [1.0, 0.5]
     tie = judge(pool, np.array([[1, 1], [1, 1]], np.float32), documents)
-    assert tie.reciprocal_ranks.tolist() == [1.0, 1.0]  # equal documents by id: the first comes first
+    assert tie.each.tolist() == [1.0, 1.0]  # equal documents by id: the first comes first

@@ -20,6 +20,7 @@ from vector_assets.assets.metadata import (
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
+from vector_assets.metrics import shown_metric
 from vector_assets.spec import Collection
 from vector_assets.stores.training import settle_encoder
 from vector_assets.training.loop import Progress
@@ -55,7 +56,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
-            shown(now.step, now.steps, f"loss {now.loss:.3f}, best {_name(now.metric)} {now.best:.3f}")
+            shown(now.step, now.steps, f"loss {now.loss:.3f}, best {shown_metric(now.metric)} {now.best:.3f}")
 
         stores = workspace.open()
         settled = settle_encoder(stores, collection, space, tags=dagster_tags(context), progress=progress)
@@ -95,7 +96,3 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)
 
     return encoder
-
-
-def _name(metric: str) -> str:
-    return metric.replace("mrr", "MRR")

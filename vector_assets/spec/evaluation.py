@@ -24,7 +24,8 @@ class Evaluation(Spec):
     )
     metric: MetricName | None = Field(
         default=None,
-        description="What the gate compares; ndcg@10 on declared queries, mrr@10 on held-out pairs when left out.",
+        description="What the gate compares; when left out, ndcg@10 on declared queries, else map on "
+        "held-out labelled texts, mrr@10 on held-out pairs.",
     )
     floor: float | None = Field(
         default=None, ge=0, le=1, description="The check quality fails below this score of the metric."

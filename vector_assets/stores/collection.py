@@ -18,7 +18,7 @@ from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.retrieve import Block
 from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
-from vector_assets.spec import Collection
+from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
@@ -191,7 +191,10 @@ class CollectionStore:
         declared = self.collection.evaluation
         if declared and declared.metric:
             return declared.metric
-        return "ndcg@10" if declared and declared.queries else "mrr@10"
+        if declared and declared.queries:
+            return "ndcg@10"
+        trained = [space.train for space in self.collection.spaces.values() if space.train]
+        return "map" if any(each.objective in LABELLED for each in trained) else "mrr@10"
 
     def trained(self) -> Comparison | None:
         """Return how the first trained space compares with its untrained base on held-out queries."""

@@ -15,7 +15,7 @@ from vector_assets.stores.workspace import Workspace
 from vector_assets.training.arms import Trained
 
 #: How a metric of the first dims is called, before their number.
-_AT = "mrr@10_dims_"
+_AT = "_dims_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,14 @@ class Settled:
 
     @property
     def prefixes(self) -> list[dict[str, float]]:
-        """Of Matryoshka training, mrr@10 on test at each width, the widest first."""
+        """Of Matryoshka training, the metric of retrieval on test at each width, the widest first."""
         tuned, base = (cast(dict[str, float], self.result.get(name) or {}) for name in ("test", "base_test"))
-        widths = sorted((int(name.removeprefix(_AT)) for name in tuned if name.startswith(_AT)), reverse=True)
-        found = [{"dims": width, "base": base[f"{_AT}{width}"], "tuned": tuned[f"{_AT}{width}"]} for width in widths]
-        whole = int(str(self.checkpoint.contract["dims"]))
-        return [{"dims": whole, "base": base["mrr@10"], "tuned": tuned["mrr@10"]}, *found] if found else []
+        cut = {int(width): metric for metric, at, width in (name.partition(_AT) for name in tuned) if at}
+        names = {width: f"{metric}{_AT}{width}" for width, metric in cut.items()}
+        whole = {int(str(self.checkpoint.contract["dims"])): metric for metric in cut.values()}
+        named = {**whole, **names}
+        return [{"dims": width, "base": base[named[width]], "tuned": tuned[named[width]]} for width in
+                sorted(named, reverse=True)]  # fmt: skip
 
     @property
     def taught(self) -> dict[str, float]:

@@ -67,7 +67,7 @@ def conclude(
 
     ``faster`` is how many times as many texts a second a student encodes as its teacher.
     """
-    comparison, classified = compare(base.test, tuned.test, seed=session.training.seed, is_taught=session.is_taught)
+    comparison, classified = compare(base.test, tuned.test, seed=session.training.seed)
     _log_end(log, base_log, history, base, tuned)
     report = write_report(folder, history, comparison, training_set.report, classified, tuned.test.classified)
     pool = session.pool(training_set.split("test"))
@@ -95,12 +95,9 @@ def conclude(
     )
 
 
-def compare(old: Scored, new: Scored, *, seed: int, is_taught: bool = False) -> tuple[Comparison, Comparison | None]:
-    """Return the difference in retrieval (a student: in recall) and, where both have classified, in accuracy."""
-    if is_taught:
-        found = paired_bootstrap(old.recalls, new.recalls, metric="recall@10", seed=seed)
-    else:
-        found = paired_bootstrap(old.reciprocal_ranks, new.reciprocal_ranks, metric="mrr@10", seed=seed)
+def compare(old: Scored, new: Scored, *, seed: int) -> tuple[Comparison, Comparison | None]:
+    """Return the difference in retrieval and, where both have classified, in accuracy."""
+    found = paired_bootstrap(old.each, new.each, metric=new.metric, seed=seed)
     if not (old.classified and new.classified):
         return found, None
     return found, paired_bootstrap(old.classified.correct, new.classified.correct, metric="accuracy", seed=seed)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from vector_assets.metrics import shown_metric
 from vector_assets.records import Comparison, TrainingSet
 from vector_assets.training.classes import ClassScore, Confusion, class_scores, confusions, write_csv
 from vector_assets.training.loop import History
@@ -59,8 +60,8 @@ def draw_test(folder: Path, training_set: TrainingSet, pool: Pool, base: Scored,
         return ()
     assert base.queries is not None and tuned.queries is not None
     group = {pair.document: pair.group for pair in training_set.split("test")}
-    metric = "accuracy" if "accuracy" in base.metrics and "accuracy" in tuned.metrics else "mrr@10"
-    named = metric.replace("mrr", "MRR")
+    metric = "accuracy" if "accuracy" in base.metrics and "accuracy" in tuned.metrics else tuned.metric
+    named = shown_metric(metric)
     arms = [
         Arm(f"{name}: {named} {one.metrics[metric]:.3f}", documents, queries)
         for name, one, documents, queries in (
@@ -95,7 +96,7 @@ def draw_curves(history: History, path: Path) -> Path:
     right.axhline(base, color="tab:gray", ls="--", lw=1, label=f"untrained base {base:.3f}")
     right.plot(steps, values, marker="o", ms=4, color="tab:green")
     right.plot([history.best_step], [best], marker="*", ms=14, ls="", color="tab:red", label=f"kept {best:.3f}")
-    right.set(title="Validation", xlabel="step", ylabel=history.metric.replace("mrr", "MRR"))
+    right.set(title="Validation", xlabel="step", ylabel=shown_metric(history.metric))
     right.legend(loc="lower right", fontsize=8)
     for axes in (left, right):
         axes.grid(alpha=0.25)

@@ -12,7 +12,7 @@ from vector_assets.metrics import Rankings, Scores, evaluate, score
 from vector_assets.records import JudgedQuery, Pair, Vectors
 
 _ROWS = 512  # queries scored against the pool at once
-_DEPTH = 100
+_DEPTH = 100  # at least; those of a label all the same, since a label may have more texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class Pool:
     own: tuple[int, ...] = ()
 
     @property
+    def metric(self) -> str:
+        """What one number says best how well it is answered.
+
+        map over labelled texts: with many answers each the first is soon right, and mrr@10 tells nothing any more
+        (Musgrave et al. 2020 argue the same of rank-1); with one answer they are the same. A student's question has its
+        teacher's ten nearest, of which it should find all.
+        """
+        return "map" if self.labels else "recall@10" if self.own else "mrr@10"
+
+    @property
     def ids(self) -> list[str]:
         """Ids of the documents; fixed width, so that their order as text is their order."""
         return [_id(number) for number in range(len(self.documents))]
@@ -36,11 +46,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What a model reached on a pool: mean metrics, and for each query its reciprocal rank and recall."""
+    """What a model reached on a pool: mean metrics, and the pool's own metric for each query."""
 
     metrics: dict[str, float]
-    reciprocal_ranks: Scores
-    recalls: Scores  # recall@10
+    metric: str
+    each: Scores
 
 
 def pool_of(pairs: Sequence[Pair]) -> Pool:
@@ -59,12 +69,13 @@ def rank(pool: Pool, queries: Vectors, documents: Vectors) -> Rankings:
     """Return the best documents of each query by cosine, equal ones by id."""
     ids = np.array(pool.ids)
     own = np.array(pool.own, dtype=np.intp)
+    depth = max(_DEPTH, *Counter(pool.labels).values(), 0)
     ranking: dict[str, list[str]] = {}
     for start in range(0, len(queries), _ROWS):
         scores = queries[start : start + _ROWS] @ documents.T  # (block, documents)
         if len(own):
             scores[np.arange(len(scores)), own[start : start + _ROWS]] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :_DEPTH]  # stable: ids rise with the column
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]  # stable: ids rise with the column
         for query, places in zip(pool.queries[start : start + _ROWS], best, strict=True):
             ranking[query.id] = ids[places].tolist()
     return ranking
@@ -73,8 +84,7 @@ def rank(pool: Pool, queries: Vectors, documents: Vectors) -> Rankings:
 def judge(pool: Pool, queries: Vectors, documents: Vectors) -> Retrieval:
     """Search the pool and score what was found."""
     rankings = rank(pool, queries, documents)
-    ranks, recalls = (score(rankings, pool.queries, metric) for metric in ("mrr@10", "recall@10"))
-    return Retrieval(evaluate(rankings, pool.queries), ranks, recalls)
+    return Retrieval(evaluate(rankings, pool.queries), pool.metric, score(rankings, pool.queries, pool.metric))
 
 
 def _pool_of_labels(texts: Sequence[Pair]) -> Pool:

@@ -18,7 +18,7 @@ from vector_assets.encoder.checkpoint import make_checkpoint
 from vector_assets.encoder.contract import Contract, ContractSettings
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
-from vector_assets.spec import Training
+from vector_assets.spec import LABELLED, Training
 from vector_assets.training.arms import Arm, Trained, conclude
 from vector_assets.training.enough import SPLITS
 from vector_assets.training.loop import History, Progress, learn
@@ -67,6 +67,7 @@ def training_key(
         "settings": contract,
         "code": CODE_VERSION,
         **({"teacher": teacher} if teacher else {}),
+        **({"chosen_by": "map"} if training.objective in LABELLED else {}),  # was mrr@10
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 

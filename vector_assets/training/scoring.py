@@ -41,14 +41,14 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model reached on a pool: mean metrics, reciprocal rank and recall of each query, what its head said.
+    """What a model reached on a pool: mean metrics, the pool's metric for each query, what its head said.
 
     ``documents`` and ``queries`` are the vectors that it was scored by; labelled texts have no queries of their own.
     """
 
     metrics: dict[str, float]
-    reciprocal_ranks: Scores
-    recalls: Scores
+    metric: str
+    each: Scores
     classified: Classified | None = None
     documents: Vectors | None = None
     queries: Vectors | None = None
@@ -64,7 +64,8 @@ def score_pool(
 ) -> Scored:
     """Score a model on held-out examples, and its head when it has one for these ``labels``.
 
-    For each of the ``widths`` that is less than what is served, ``mrr@10_dims_<width>`` is that of the first dims.
+    For each of the ``widths`` that is less than what is served, ``<metric>_dims_<width>`` is the pool's
+    metric of the first dims.
     """
     documents = network.encode(tokenize(pool.documents, False))
     if pool.own:
@@ -74,15 +75,13 @@ def score_pool(
     found = judge(pool, queries, documents)
     for width in widths:
         if width < network.dims:
-            first = judge(pool, cut(queries, width), cut(documents, width)).metrics["mrr@10"]
-            found.metrics[f"mrr@10_dims_{width}"] = first
+            first = judge(pool, cut(queries, width), cut(documents, width))
+            found.metrics[f"{pool.metric}_dims_{width}"] = first.metrics[pool.metric]
     has = set(labels)
     known = [number for number, label in enumerate(pool.labels) if label in has]
     asked = queries[:0] if pool.own else queries
     if head is None or not known:
-        return Scored(found.metrics, found.reciprocal_ranks, found.recalls, None, documents, asked)
+        return Scored(found.metrics, found.metric, found.each, None, documents, asked)
     said = head.predict(documents[known])
     classified = Classified(tuple(pool.labels[n] for n in known), tuple(labels[n] for n in said))
-    return Scored(
-        found.metrics | classified.metrics, found.reciprocal_ranks, found.recalls, classified, documents, asked
-    )
+    return Scored(found.metrics | classified.metrics, found.metric, found.each, classified, documents, asked)

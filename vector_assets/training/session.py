@@ -111,11 +111,6 @@ class Session:
         """Score the network, and its head, as they are now."""
         return score_pool(self.network, pool, self._tokenize, self.head, self.labels, self.training.matryoshka or ())
 
-    @property
-    def is_taught(self) -> bool:
-        """It imitates a teacher."""
-        return self._teacher is not None
-
     def score_test(self, pool: Pool) -> Scored:
         """Score on test; a student also by how near it is to its teacher."""
         found = self.score(pool)
@@ -132,7 +127,7 @@ class Session:
         """Return what watches validation of this session."""
         return Watch(
             self.network, self.head, self.training.patience, lambda: self.score(self._validation).metrics, self.log,
-            retrieval="recall@10" if self._teacher else "mrr@10",
+            retrieval=self._validation.metric,
         )  # fmt: skip
 
     # -- the stage of pairs or labels

@@ -26,11 +26,6 @@ class Evaluated:
     metrics: dict[str, float]
     seconds: float
 
-    @property
-    def mrr(self) -> float:
-        """How well it retrieves."""
-        return self.metrics["mrr@10"]
-
 
 def best_of(seen: Sequence[Evaluated], metric: str) -> Evaluated:
     """Return the best, the earliest of equals: a tie keeps what was there."""
@@ -48,7 +43,7 @@ class Watch:
         evaluate: Callable[[], dict[str, float]],
         log: RunLog,
         *,
-        retrieval: str = "mrr@10",
+        retrieval: str,
     ) -> None:
         self._retrieval = retrieval
         self._network, self._head, self._patience, self._evaluate, self._log = network, head, patience, evaluate, log
