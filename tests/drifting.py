@@ -40,14 +40,20 @@ def add_rows(execute: Execute, table: str, topic: str, first: int, count: int) -
     )
 
 
-def train_on(store: FakeStore, documents: Sequence[str], *, queries: Callable[[int], str], keys: bool = False) -> str:
-    """Record that the chosen checkpoint was trained on these texts, as the training stage does."""
-    (space,) = store.collection.spaces
+def train_on(
+    store: FakeStore, documents: Sequence[str], *, queries: Callable[[int], str], keys: bool = False, space: str = ""
+) -> str:
+    """Record that the chosen checkpoint (of the one space, or of a named one) was trained on these texts.
+
+    Two more were held out, which are no part of what it was trained on.
+    """
+    space = space or next(iter(store.collection.spaces))
     checkpoints, digest = store.workspace.checkpoints, store.chosen[space].digest
     pairs = tuple(
         Pair(queries(place), text, "", "train", f"[{place + 1}]" if keys else "")
         for place, text in enumerate(documents)
     )
+    pairs += (Pair("asked of test", "held out", "", "test"), Pair("asked of validation", "kept back", "", "validation"))
     name = hashlib.sha256(repr((store.collection.name, digest, pairs)).encode()).hexdigest()
     checkpoints.save_training_set(store.collection.name, space, "declared", TrainingSet(name, pairs, {}))
     checkpoints.save_training(

@@ -12,6 +12,9 @@ from vector_assets.encoder.image.encoder import ImageEncoder
 from vector_assets.encoder.image.samples import probe_image
 from vector_assets.records import Checkpoint, Encoded
 
+#: A space of the field ``photo``.
+PHOTO = {"kind": "image", "fields": ["photo"], "encoder": "./model"}
+
 
 class CountingImageEncoder(ImageEncoder):
     """Remembers the images that it encoded, the probe left out."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROWS = 150
+INDEX = "\n  index:"
 
 
 def write_rows(path: Path, *, changed: dict[int, str] | None = None, count: int = ROWS) -> None:
@@ -49,3 +52,18 @@ attributes:
 {extra}"""
     )
     return folder
+
+
+def change_rows(folder: Path, change: Callable[[int, dict[str, Any]], dict[str, Any]]) -> None:
+    """Put what ``change`` makes of each row, by its number, in the row's place."""
+    path = folder / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(change(number, row)) + "\n" for number, row in enumerate(rows)))
+
+
+def declare_training(folder: Path, train: str) -> None:
+    """Put ``train`` in place of what the declaration says of the space after its encoder."""
+    path = folder / "defs.yaml"
+    head, encoder, rest = path.read_text().partition("      encoder: ")
+    model = rest.partition("\n")[0]
+    path.write_text(f"{head}{encoder}{model}{train.rstrip()}{rest[rest.index(INDEX) :]}")

@@ -6,14 +6,10 @@ import csv
 import json
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
-import pytest
-from project import write_project
-from test_full_run import Papers
+from materialized import project_runs, training_run
+from project import declare_training, write_project
 
-from vector_assets.assets import resources
-from vector_assets.spec.load import load_collection
 from vector_assets.stores.workspace import Workspace
 
 CLICKED = """
@@ -47,14 +43,10 @@ def test_a_log_of_clicks_is_learned_from_and_shown(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     folder = write_project(tmp_path, "clicked", tiny_model)
-    text = (folder / "defs.yaml").read_text()
-    before, after = text[: text.index("\n      train:")], text[text.index("\n  index:") :]
-    (folder / "defs.yaml").write_text(before + CLICKED + after)
+    declare_training(folder, CLICKED)
     _write_log(folder)
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        project = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        first = project.run("raw", "training_set", "encoder")
+    with project_runs(workspace, folder, "raw", "training_set", "encoder") as project:
+        first = project.first
     assert first.success
     drawn = first.metadata["training_set"]
     table = [record.data for record in drawn["propensities"].records]  # type: ignore[attr-defined]
@@ -65,8 +57,5 @@ def test_a_log_of_clicks_is_learned_from_and_shown(
     assert {"negatives", "weight"} <= set(drawn["examples"].records[0].data)  # type: ignore[attr-defined]
     found = workspace.checkpoints.training_set(first.versions["training_set"])
     assert len({pair.weight for pair in found.split("train")}) > 3 and any(pair.negatives for pair in found.pairs)
-    client = workspace.tracking._client()
-    experiment = client.get_experiment_by_name("clicked/text")
-    assert experiment
-    run = next(r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name.startswith("train"))
+    run = training_run(workspace, "clicked/text")
     assert run.data.params["pairs_clicks"] == str(drawn["clicks"])

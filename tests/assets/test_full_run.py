@@ -7,81 +7,36 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
 import psutil
 import pytest
-from fakes import Declare, Execute
+from materialized import ProjectRuns, mlflow_runs, project_runs
 from project import ROWS, write_project, write_rows
 
 from vector_assets import read_export
-from vector_assets.assets import resources
-from vector_assets.assets.build import build_definitions
 from vector_assets.assets.keys import STAGES
 from vector_assets.errors import CanaryMismatch, ContractMismatch
-from vector_assets.spec import Collection
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.mlflow_runs import PROCESS
 from vector_assets.stores.workspace import Workspace, checked_encoder
 
 
-@dataclass
-class Materialized:
-    """What one run said of each stage."""
-
-    success: bool
-    metadata: dict[str, dict[str, object]]
-    versions: dict[str, str]
-    checks: dict[str, bool]
-
-
-@dataclass
-class Papers:
-    """One project, its definitions and its instance."""
-
-    folder: Path
-    collection: Collection
-    instance: dg.DagsterInstance
-    first: Materialized | None = None
-
-    def run(self, *stages: str, config: dict[str, object] | None = None, raises: bool = True) -> Materialized:
-        defs = build_definitions(self.collection)
-        job = defs.get_repository_def().get_implicit_global_asset_job_def()
-        keys = [key for key in job.asset_layer.executable_asset_keys if not stages or key.path[0] in stages]
-        result = job.execute_in_process(
-            run_config=config or {}, instance=self.instance, asset_selection=keys, raise_on_error=raises
-        )
-        done = Materialized(result.success, {}, {}, {})
-        for event in result.get_asset_materialization_events():
-            found = event.step_materialization_data.materialization
-            stage = found.asset_key.path[0]
-            done.metadata[stage] = {name: value.value for name, value in found.metadata.items()}
-            done.versions[stage] = (found.tags or {})["dagster/data_version"]
-        for check in result.get_asset_check_evaluations():
-            done.checks[check.check_name] = check.passed
-        return done
-
-
 @pytest.fixture(scope="module")
 def papers(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = write_project(
         tmp_path_factory.mktemp("project"), "papers", tiny_model, extra="  export: {url: exported}\n  freshness: 1d\n"
     )
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        papers = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        papers.first = papers.run()
+    with project_runs(workspace, folder) as papers:
         yield papers
 
 
-def test_all_assets_are_made_and_say_what_people_want_to_know(papers: Papers) -> None:
+def test_all_assets_are_made_and_say_what_people_want_to_know(papers: ProjectRuns) -> None:
     first = papers.first
-    assert first and first.success
+    assert first.success
     assert sorted(first.metadata) == sorted(STAGES)
     assert first.checks == {
         "coverage": True,
@@ -116,12 +71,8 @@ def test_all_assets_are_made_and_say_what_people_want_to_know(papers: Papers) ->
     assert len(exported.read()) == ROWS
 
 
-def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: Papers, workspace: Workspace) -> None:
-    assert papers.first
-    client = workspace.tracking._client()
-    experiment = client.get_experiment_by_name("papers/text")
-    assert experiment
-    runs = client.search_runs([experiment.experiment_id])
+def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: ProjectRuns, workspace: Workspace) -> None:
+    runs = mlflow_runs(workspace, "papers/text")
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.info.run_name.split()[0] for run in runs} == {"train", "base"}
     registered = workspace.checkpoints.registered(papers.first.versions["encoder"])
@@ -129,7 +80,7 @@ def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: Papers, 
     assert workspace.tracking.aliased("papers.text", "candidate") == registered.version
     base = workspace.tracking.aliased("papers.text", "base")
     assert base and base != registered.version
-    run = client.get_run(registered.run_id)
+    (run,) = (run for run in runs if run.info.run_id == registered.run_id)
     link = f"http://127.0.0.1:3000/runs/{run.data.tags['dagster/run_id']}"
     assert run.data.tags["dagster/run_url"] == link and link in run.data.tags["mlflow.note.content"]
     assert papers.instance.get_run_by_id(run.data.tags["dagster/run_id"]), "a run that Dagster knows"
@@ -138,8 +89,9 @@ def test_the_training_is_in_mlflow_and_the_live_one_is_champion(papers: Papers, 
     assert splits == {"train", "validation", "test"}
 
 
-def test_a_training_after_a_kill_ends_the_run_of_before_and_continues_it(papers: Papers, workspace: Workspace) -> None:
-    assert papers.first
+def test_a_training_after_a_kill_ends_the_run_of_before_and_continues_it(
+    papers: ProjectRuns, workspace: Workspace
+) -> None:
     encoder = workspace.checkpoints.encoder("papers", "text")
     assert encoder and encoder.training_key
     client = workspace.tracking._client()
@@ -164,11 +116,10 @@ def test_a_training_after_a_kill_ends_the_run_of_before_and_continues_it(papers:
     assert killed.info.status == "KILLED"
     after = client.get_run(killed.data.tags["continued_by"])
     assert (after.info.status, after.data.tags["continues"]) == ("FINISHED", lost)
-    assert {run.info.status for run in client.search_runs([experiment.experiment_id])} == {"FINISHED", "KILLED"}
+    assert {run.info.status for run in mlflow_runs(workspace, "papers/text")} == {"FINISHED", "KILLED"}
 
 
-def test_a_second_run_encodes_and_trains_nothing_and_has_the_same_versions(papers: Papers) -> None:
-    assert papers.first
+def test_a_second_run_encodes_and_trains_nothing_and_has_the_same_versions(papers: ProjectRuns) -> None:
     second = papers.run()
     assert second.success
     assert second.metadata["raw"]["read"] is False
@@ -181,17 +132,16 @@ def test_a_second_run_encodes_and_trains_nothing_and_has_the_same_versions(paper
     assert second.versions == papers.first.versions
 
 
-def test_a_search_finds_by_the_tuned_encoder(papers: Papers, workspace: Workspace) -> None:
+def test_a_search_finds_by_the_tuned_encoder(papers: ProjectRuns, workspace: Workspace) -> None:
     hits = workspace.search("papers").search("b5 d5 e5 f5", k=5)
     assert hits.generation == 1
     assert hits.hits[0].id == "r005"
     assert hits.hits[0].row["group"] == "g5"
 
 
-def test_a_row_edit_encodes_one_row_and_never_retrains(papers: Papers) -> None:
+def test_a_row_edit_encodes_one_row_and_never_retrains(papers: ProjectRuns) -> None:
     write_rows(papers.folder / "rows.jsonl", changed={7: "b1 b2 b3"})
     third = papers.run()
-    assert papers.first
     assert (third.metadata["raw"]["updated"], third.metadata["embeddings"]["encoded"]) == (1, 1)
     assert third.metadata["training_set"]["drawn"] is False
     assert third.metadata["encoder"]["trained_now"] is False
@@ -202,24 +152,22 @@ def test_a_row_edit_encodes_one_row_and_never_retrains(papers: Papers) -> None:
     assert papers.run().versions == papers.first.versions
 
 
-def test_a_refresh_draws_again_and_a_known_key_trains_nothing(papers: Papers) -> None:
+def test_a_refresh_draws_again_and_a_known_key_trains_nothing(papers: ProjectRuns) -> None:
     config = {"ops": {"training_set__papers__text": {"config": {"refresh": True}}}}
     again = papers.run("raw", "training_set", "encoder", config=config)
-    assert papers.first
     assert again.metadata["training_set"]["drawn"] is True
     assert again.metadata["encoder"]["trained_now"] is False
     assert again.versions["encoder"] == papers.first.versions["encoder"]
 
 
-def test_maintenance_measures_again_and_changes_no_version(papers: Papers) -> None:
+def test_maintenance_measures_again_and_changes_no_version(papers: ProjectRuns) -> None:
     config = {"ops": {"candidate__papers": {"config": {"maintenance": True}}}}
     again = papers.run("candidate", "index", "map", config=config)
-    assert papers.first
     assert again.metadata["candidate"]["measured_now"] is True
     assert again.versions == {stage: papers.first.versions[stage] for stage in ("candidate", "index", "map")}
 
 
-def test_an_unreadable_line_is_set_aside_and_the_rest_goes_on(papers: Papers, workspace: Workspace) -> None:
+def test_an_unreadable_line_is_set_aside_and_the_rest_goes_on(papers: ProjectRuns, workspace: Workspace) -> None:
     with (papers.folder / "rows.jsonl").open("a") as file:
         file.write('{"id": "bad", "text": \n')
     done = papers.run("raw", "embeddings", "candidate", "index")
@@ -232,69 +180,19 @@ def test_an_unreadable_line_is_set_aside_and_the_rest_goes_on(papers: Papers, wo
 
 
 def test_two_collections_with_the_same_pairs_each_have_their_training_set(
-    papers: Papers, tiny_model: Path, tmp_path: Path
+    papers: ProjectRuns, tiny_model: Path, tmp_path: Path
 ) -> None:
     folder = write_project(tmp_path, "papers_too", tiny_model)
-    other = Papers(folder, load_collection(folder / "defs.yaml"), papers.instance)
+    other = ProjectRuns(folder, load_collection(folder / "defs.yaml"), papers.instance)
     stages = ("raw", "training_set", "encoder")
     done = other.run(*stages)
-    assert papers.first
     assert done.versions["training_set"] == papers.first.versions["training_set"]
     assert done.metadata["encoder"]["trained_now"] is False, "the same key, the same checkpoint"
     assert papers.run(*stages).metadata["training_set"]["drawn"] is False
     assert other.run(*stages).metadata["training_set"]["drawn"] is False
 
 
-def sensor_tick(
-    collection: Collection, instance: dg.DagsterInstance, cursor: str | None
-) -> dg.SensorResult | dg.SkipReason:
-    repository = build_definitions(collection).get_repository_def()
-    sensor = repository.get_sensor_def(f"{collection.name}_source")
-    context = dg.build_sensor_context(
-        instance=instance, cursor=cursor, repository_def=repository,
-        resources={"workspace": resources.WorkspaceResource()}, sensor_name=sensor.name,
-    )  # fmt: skip
-    result = sensor(context)
-    assert isinstance(result, dg.SensorResult | dg.SkipReason)
-    return result
-
-
-def test_the_source_sensor_asks_once_for_raw_and_only_for_raw(papers: Papers) -> None:
-    papers.run("raw")
-    assert isinstance(sensor_tick(papers.collection, papers.instance, None), dg.SkipReason)
-    write_rows(papers.folder / "rows.jsonl", changed={3: "b9 news and more"})
-    asked = sensor_tick(papers.collection, papers.instance, None)
-    assert isinstance(asked, dg.SensorResult) and asked.run_requests
-    (request,) = asked.run_requests
-    assert request.asset_selection == [dg.AssetKey(["raw", "papers"])]
-    assert isinstance(sensor_tick(papers.collection, papers.instance, asked.cursor), dg.SkipReason)
-    papers.run("raw")
-    assert isinstance(sensor_tick(papers.collection, papers.instance, asked.cursor), dg.SkipReason)
-
-
-def test_a_source_that_goes_back_and_forth_is_asked_for_each_time(
-    papers: Papers, workspace: Workspace, declare: Declare, execute: Execute, name: str
-) -> None:
-    """Dagster runs a run key once for ever; a table whose content comes back would stay unread."""
-    execute(f"create table {name} (id bigint primary key, title text, body text, topic text, price float8)")
-    execute(f"insert into {name} values (1, 'cat', '', '', 0)")
-    collection = declare(automation={"on_change": True})
-    workspace.raw.observe(collection)
-    cursor, keys = None, []
-    for title in ("dog", "cat", "dog", "cat"):
-        execute(f"update {name} set title = '{title}'")
-        asked = sensor_tick(collection, papers.instance, cursor)
-        assert isinstance(asked, dg.SensorResult) and asked.run_requests, title
-        assert isinstance(sensor_tick(collection, papers.instance, asked.cursor), dg.SkipReason)
-        cursor = asked.cursor
-        keys += [request.run_key for request in asked.run_requests]
-        workspace.raw.observe(collection)
-        assert isinstance(sensor_tick(collection, papers.instance, asked.cursor), dg.SkipReason)
-    assert keys == [None] * 4
-
-
-def test_tampered_weights_fail_closed(papers: Papers, workspace: Workspace) -> None:
-    assert papers.first
+def test_tampered_weights_fail_closed(papers: ProjectRuns, workspace: Workspace) -> None:
     digest = papers.first.versions["encoder"]
     checkpoint = workspace.checkpoints.get(digest)
     weights = checkpoint.folder / "model.safetensors"
@@ -318,11 +216,10 @@ def test_tampered_weights_fail_closed(papers: Papers, workspace: Workspace) -> N
         papers.run("raw")
 
 
-def test_an_encoder_that_gives_other_vectors_fails_closed(papers: Papers, workspace: Workspace) -> None:
+def test_an_encoder_that_gives_other_vectors_fails_closed(papers: ProjectRuns, workspace: Workspace) -> None:
     """The files are right, but a library computes something else: only canaries can tell."""
     from dataclasses import replace
 
-    assert papers.first
     checkpoint = workspace.checkpoints.get(papers.first.versions["encoder"])
     assert checked_encoder(checkpoint).digest == checkpoint.digest
     turned = [replace(canary, vector=(*canary.vector[1:], canary.vector[0])) for canary in checkpoint.canaries]
@@ -330,8 +227,7 @@ def test_an_encoder_that_gives_other_vectors_fails_closed(papers: Papers, worksp
         checked_encoder(replace(checkpoint, canaries=tuple(turned)))
 
 
-def test_a_checkpoint_whose_folder_is_gone_is_trained_again(papers: Papers, workspace: Workspace) -> None:
-    assert papers.first
+def test_a_checkpoint_whose_folder_is_gone_is_trained_again(papers: ProjectRuns, workspace: Workspace) -> None:
     digest = papers.first.versions["encoder"]
     folder = workspace.checkpoints.get(digest).folder
     shutil.rmtree(folder)

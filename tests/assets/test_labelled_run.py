@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
-from project import ROWS, write_project
-from test_full_run import Papers
+from materialized import TO_LIVE, ProjectRuns, project_runs, training_run
+from project import ROWS, change_rows, declare_training, write_project
 
-from vector_assets.assets import resources
 from vector_assets.errors import SourceError, SpecError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
@@ -29,43 +27,35 @@ LABELLED = """
         max_epochs: 1
         evaluations_per_epoch: 1
         learning_rate: 0.001
-        max_gap: {max_gap}
-  index:"""
+        max_gap: {max_gap}"""
 
 
 def _declare(
     folder: Path, objective: str, *, labels: str = "kind", trainable: str = "last_1", gap: float = 0.9
 ) -> None:
-    text = (folder / "defs.yaml").read_text()
-    before, after = text[: text.index("\n      train:")], text[text.index("\n  index:") :]
-    train = LABELLED.format(objective=objective, labels=labels, trainable=trainable, max_gap=gap)
-    (folder / "defs.yaml").write_text(before + train + after.removeprefix("\n  index:"))
+    declare_training(folder, LABELLED.format(objective=objective, labels=labels, trainable=trainable, max_gap=gap))
 
 
 @pytest.fixture(scope="module")
 def kinds(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = write_project(tmp_path_factory.mktemp("labelled"), "kinds", tiny_model)
-    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    for number, row in enumerate(rows):
-        row |= {"kind": f"kind {number % 24}" if number % 11 else None, "text": f"{row['text']} g{number % 29}"}
-    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-    labels = [{"id": row["id"], "label": f"of {int(row['n']) % 2}"} for row in rows[5:]]
+    change_rows(folder, lambda number, row: row | {
+        "kind": f"kind {number % 24}" if number % 11 else None, "text": f"{row['text']} g{number % 29}",
+    })  # fmt: skip
+    labels = [{"id": f"r{number:03}", "label": f"of {number % 2}"} for number in range(5, ROWS)]
     (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)) + "\n")
     text = (folder / "defs.yaml").read_text().replace("group: category,", "group: category, kind: category,")
     (folder / "defs.yaml").write_text(text)
     _declare(folder, "classification", gap=0.0001)
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "encoder", "embeddings", "candidate", "index")
+    with project_runs(workspace, folder, *TO_LIVE) as found:
         yield found
 
 
-def test_a_classification_goes_through_all_stages(kinds: Papers, workspace: Workspace) -> None:
+def test_a_classification_goes_through_all_stages(kinds: ProjectRuns, workspace: Workspace) -> None:
     first = kinds.first
-    assert first and first.success
+    assert first.success
     drawn, encoder = first.metadata["training_set"], first.metadata["encoder"]
     assert (drawn["rows"], drawn["no_label"], drawn["labels"]) == (ROWS, 14, 24)
     assert {record.data["label"] for record in drawn["examples"].records} <= {f"kind {n}" for n in range(24)}  # type: ignore[attr-defined]
@@ -76,13 +66,10 @@ def test_a_classification_goes_through_all_stages(kinds: Papers, workspace: Work
     assert not [path for path in checkpoint.folder.iterdir() if "head" in path.name]
     unfinished = workspace.checkpoint_folder / ".unfinished"
     assert not unfinished.is_dir() or not list(unfinished.iterdir())
-    client = workspace.tracking._client()
-    experiment = client.get_experiment_by_name("kinds/text")
-    assert experiment
-    run = next(r for r in client.search_runs([experiment.experiment_id]) if r.info.run_name.startswith("train"))
+    run = training_run(workspace, "kinds/text")
     assert {"test/accuracy", "test/f1_macro", "test/mrr_at_10", "train_gap"} <= set(run.data.metrics)
     assert run.data.params["objective"] == "classification"
-    names = {Path(one.path).name for one in client.list_artifacts(run.info.run_id, "report")}
+    names = {Path(one.path).name for one in workspace.tracking._client().list_artifacts(run.info.run_id, "report")}
     tables = {"classes.csv", "confusions.csv"}
     assert names - {"vectors.png"} == {"curves.png", "confusion.png", "report.json", "head.safetensors"} | tables
     assert tables == {f"{name}.csv" for name in ("classes", "confusions") if name in kinds.first.metadata["encoder"]}
@@ -90,8 +77,7 @@ def test_a_classification_goes_through_all_stages(kinds: Papers, workspace: Work
     assert read["kinds/text train"]["labels"] == 24 and len(read) == 3
 
 
-def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: Papers, workspace: Workspace) -> None:
-    assert kinds.first
+def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: ProjectRuns, workspace: Workspace) -> None:
     store = CollectionStore(workspace, kinds.collection)
     judged = store.judged()
     stored = workspace.checkpoints.encoder("kinds", "text")
@@ -110,9 +96,8 @@ def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: Papers, wo
 
 
 def test_a_second_run_trains_nothing_and_another_objective_learns_from_the_same_set(
-    kinds: Papers, workspace: Workspace
+    kinds: ProjectRuns, workspace: Workspace
 ) -> None:
-    assert kinds.first
     again = kinds.run("raw", "training_set", "encoder")
     assert (
         again.metadata["encoder"]["trained_now"] is False
@@ -120,14 +105,14 @@ def test_a_second_run_trains_nothing_and_another_objective_learns_from_the_same_
     )
     assert {"head_against_probe", "confusion"} <= set(again.metadata["encoder"])
     _declare(kinds.folder, "arcface", trainable="lora")
-    kinds.collection = load_collection(kinds.folder / "defs.yaml")
+    kinds.reload()
     other = kinds.run("training_set", "encoder")
     assert other.metadata["training_set"]["drawn"] is False and other.metadata["encoder"]["trained_now"] is True
     assert other.versions["training_set"] == kinds.first.versions["training_set"]
     assert "warning" not in other.metadata["encoder"]
 
 
-def test_labels_of_a_file_name_rows_by_id(kinds: Papers, workspace: Workspace) -> None:
+def test_labels_of_a_file_name_rows_by_id(kinds: ProjectRuns, workspace: Workspace) -> None:
     _declare(kinds.folder, "triplet", labels="{file: labels.jsonl}")
     collection = load_collection(kinds.folder / "defs.yaml")
     drawn = draw_training_set(workspace, collection, "text", refresh=False)

@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
-from project import ROWS, write_project
-from test_full_run import Papers
+from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs
+from project import ROWS, change_rows, declare_training, write_project
 
-from vector_assets.assets import resources
 from vector_assets.errors import UserError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
@@ -36,33 +34,25 @@ PAIRS = """
 
 
 def _declare(folder: Path, train: str, trainable: str = "last_1") -> None:
-    text = (folder / "defs.yaml").read_text()
-    model = text[text.index("encoder: ") :].partition("\n")[0]
-    before, after = text[: text.index(model) + len(model)], text[text.index("\n  index:") :]
-    (folder / "defs.yaml").write_text(before + train + SHARED % trainable + after)
+    declare_training(folder, train + SHARED % trainable)
 
 
 @pytest.fixture(scope="module")
 def mixed(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = write_project(tmp_path_factory.mktemp("learned"), "mixed", tiny_model)
-    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    for number, row in enumerate(rows):
-        row |= {"ask": None} if number % 7 == 0 else {}
-        row["text"] += f" g{number % 29} h{number % 23}"
-    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    change_rows(folder, lambda number, row: row | {
+        "ask": row["ask"] if number % 7 else None, "text": f"{row['text']} g{number % 29} h{number % 23}",
+    })  # fmt: skip
     _declare(folder, PAIRS)
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "encoder", "embeddings", "candidate", "index")
+    with project_runs(workspace, folder, *TO_LIVE) as found:
         yield found
 
 
-def test_all_stages_say_what_was_done(mixed: Papers, workspace: Workspace) -> None:
+def test_all_stages_say_what_was_done(mixed: ProjectRuns, workspace: Workspace) -> None:
     first = mixed.first
-    assert first and first.success
+    assert first.success
     drawn, encoder = first.metadata["training_set"], first.metadata["encoder"]
     assert (drawn["mined_by_base"], drawn["mined_vectors_read"]) == (1, 0)
     assert drawn["mined"] > 100 and "mined_by_generation" not in drawn  # type: ignore[operator]
@@ -72,10 +62,7 @@ def test_all_stages_say_what_was_done(mixed: Papers, workspace: Workspace) -> No
     assert [row["dims"] for row in widths] == [16, 8]
     assert first.metadata["embeddings"]["dims"] == 16 and first.metadata["index"]["action"] == "promoted"
     assert all(first.checks[name] for name in ("dims_and_norm", "canaries", "recall"))
-    client = workspace.tracking._client()
-    experiment = client.get_experiment_by_name("mixed/text")
-    assert experiment
-    runs = client.search_runs([experiment.experiment_id])
+    runs = mlflow_runs(workspace, "mixed/text")
     run = next(run for run in runs if run.info.run_name.startswith("train"))
     base = next(run for run in runs if run.info.run_name.startswith("base"))
     wanted = {"pretrain/loss", "train/loss", "test/mrr_at_10_dims_8", "validation/mrr_at_10_dims_8"}
@@ -84,7 +71,7 @@ def test_all_stages_say_what_was_done(mixed: Papers, workspace: Workspace) -> No
     assert run.data.params["objective_pretrain_texts"] == "100"
 
 
-def test_search_answers_in_the_declared_dims(mixed: Papers, workspace: Workspace) -> None:
+def test_search_answers_in_the_declared_dims(mixed: ProjectRuns, workspace: Workspace) -> None:
     engine = workspace.search("mixed")
     row = json.loads((mixed.folder / "rows.jsonl").read_text().splitlines()[33])
     hits = engine.search(row["text"], k=3)
@@ -92,7 +79,7 @@ def test_search_answers_in_the_declared_dims(mixed: Papers, workspace: Workspace
     assert engine.encode(engine.reader.live("mixed"), ["a1"]).shape == (1, 16)
 
 
-def test_once_something_is_live_it_chooses_the_negatives(mixed: Papers, workspace: Workspace) -> None:
+def test_once_something_is_live_it_chooses_the_negatives(mixed: ProjectRuns, workspace: Workspace) -> None:
     known = draw_training_set(workspace, mixed.collection, "text", refresh=False)
     found = draw_training_set(workspace, mixed.collection, "text", refresh=True)
     assert not known.drawn and found.drawn
@@ -108,7 +95,7 @@ def test_once_something_is_live_it_chooses_the_negatives(mixed: Papers, workspac
     assert not {pair.document for pair in kept.split("unlabelled")} & (held_out | train)
 
 
-def test_a_student_and_texts_alone_go_the_same_way(mixed: Papers, workspace: Workspace) -> None:
+def test_a_student_and_texts_alone_go_the_same_way(mixed: ProjectRuns, workspace: Workspace) -> None:
     teacher = workspace.checkpoints.encoder("mixed", "text")
     assert teacher
     workspace.checkpoints.set_encoder("elsewhere", "text", teacher)
@@ -117,7 +104,7 @@ def test_a_student_and_texts_alone_go_the_same_way(mixed: Papers, workspace: Wor
         objective: distillation
         teacher: collection:elsewhere/text
         layers: 1""", "all")  # fmt: skip
-    mixed.collection = load_collection(mixed.folder / "defs.yaml")
+    mixed.reload()
     student = mixed.run("training_set", "encoder")
     assert {"teacher_cosine", "speed_ratio", "test_recall@10", "base_test_recall@10"} <= set(
         student.metadata["encoder"]
@@ -132,7 +119,7 @@ def test_a_student_and_texts_alone_go_the_same_way(mixed: Papers, workspace: Wor
     _declare(mixed.folder, """
       train:
         objective: dropout_pairs""")  # fmt: skip
-    mixed.collection = load_collection(mixed.folder / "defs.yaml")
+    mixed.reload()
     alone = mixed.run("training_set", "encoder")
     assert alone.metadata["training_set"]["drawn"] is False, "the same texts, asked in the same way"
     assert alone.metadata["encoder"]["trained_now"] is True
@@ -147,7 +134,9 @@ def test_a_student_and_texts_alone_go_the_same_way(mixed: Papers, workspace: Wor
         ("collection:nothing/text", "train.teacher: collection:nothing/text has no checkpoint"),
     ],
 )
-def test_a_teacher_that_cannot_teach_is_refused(teacher: str, error: str, mixed: Papers, workspace: Workspace) -> None:
+def test_a_teacher_that_cannot_teach_is_refused(
+    teacher: str, error: str, mixed: ProjectRuns, workspace: Workspace
+) -> None:
     _declare(mixed.folder, f"""
       train:
         objective: distillation

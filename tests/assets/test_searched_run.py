@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
+from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs
 from project import write_project
-from test_full_run import Papers
 
-from vector_assets.assets import resources
-from vector_assets.spec.load import load_collection
 from vector_assets.stores.training import settle_encoder
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.session import Session
@@ -30,7 +27,7 @@ def _project(folder: Path, name: str, model: Path, *, search: str = SEARCH, laye
 @pytest.fixture(scope="module")
 def searched(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = _project(tmp_path_factory.mktemp("searched"), "searched", tiny_model)
     update, rates = Session.update, dict[float, int]()
 
@@ -39,28 +36,22 @@ def searched(
             raise MemoryError("too many at once")
         return update(self, *given)
 
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "update", third_fails)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "encoder")
-        yield found
+        with project_runs(workspace, folder, "raw", "training_set", "encoder") as found:
+            yield found
 
 
 def _runs(workspace: Workspace, experiment: str) -> tuple[Any, dict[str, Any]]:
     """The parent, and its children by name, the newest of a name."""
-    client = workspace.tracking._client()
-    found = client.get_experiment_by_name(experiment)
-    assert found
-    runs = client.search_runs([found.experiment_id])
+    runs = mlflow_runs(workspace, experiment)
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == len(runs) - 1
     return parent, {run.info.run_name: run for run in reversed(children)}
 
 
-def test_dagster_tells_of_the_search(searched: Papers) -> None:
-    assert searched.first
+def test_dagster_tells_of_the_search(searched: ProjectRuns) -> None:
     said = searched.first.metadata["encoder"]
     assert said["search_trials"] == 4 and said["trained_now"] is True
     assert "learning_rate" in str(said["search_best"]) and said["best_over_declared_on_validation"] >= 0  # type: ignore[operator]
@@ -72,9 +63,8 @@ def test_dagster_tells_of_the_search(searched: Papers) -> None:
 
 
 def test_mlflow_has_the_trials_below_one_parent_and_one_registered_model(
-    searched: Papers, workspace: Workspace
+    searched: ProjectRuns, workspace: Workspace
 ) -> None:
-    assert searched.first
     parent, children = _runs(workspace, "searched/text")
     assert parent.info.run_name.startswith("search ") and parent.info.status == "FINISHED"
     assert set(children) == {"base (run 0)", "trial 0 (declared settings)", "trial 1", "trial 2", "trial 3"}
@@ -100,15 +90,14 @@ def test_mlflow_has_the_trials_below_one_parent_and_one_registered_model(
     assert not list(unfinished.glob("*.search"))
 
 
-def test_a_second_run_and_the_best_settings_written_down_train_nothing(searched: Papers) -> None:
-    assert searched.first
+def test_a_second_run_and_the_best_settings_written_down_train_nothing(searched: ProjectRuns) -> None:
     again = searched.run("encoder")
     assert again.metadata["encoder"]["trained_now"] is False and again.metadata["encoder"]["search_trials"] == 4
     best = dict(one.split(" ") for one in str(again.metadata["encoder"]["search_best"]).split(", "))
     text = (searched.folder / "defs.yaml").read_text().replace(SEARCH, "")
     text = text.replace("batch_size: 16", f"batch_size: {best['batch_size']}")
     (searched.folder / "defs.yaml").write_text(text.replace(": 0.0001", f": {best['learning_rate']}"))
-    searched.collection = load_collection(searched.folder / "defs.yaml")
+    searched.reload()
     plain = searched.run("encoder")
     assert plain.metadata["encoder"]["trained_now"] is False and plain.versions == again.versions
     assert "search_trials" not in plain.metadata["encoder"]
@@ -119,10 +108,8 @@ def test_a_search_goes_on_below_its_parent_after_a_kill(
 ) -> None:
     search = SEARCH.replace("trials: 4", "trials: 3")
     folder = _project(tmp_path, "torn", tiny_model, search=search)
-    monkeypatch.setattr(resources, "_workspace", lambda: workspace)
-    with dg.DagsterInstance.ephemeral() as instance:
-        papers = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        papers.run("raw", "training_set")
+    with project_runs(workspace, folder, "raw", "training_set") as torn_project:
+        collection = torn_project.collection
     update, count = Session.update, [0]
 
     def torn(self: Session, *given: Any) -> float:
@@ -133,9 +120,9 @@ def test_a_search_goes_on_below_its_parent_after_a_kill(
 
     monkeypatch.setattr(Session, "update", torn)
     with pytest.raises(KeyboardInterrupt):
-        settle_encoder(workspace, papers.collection, "text", tags={})
+        settle_encoder(workspace, collection, "text", tags={})
     torn_parent, torn_children = _runs(workspace, "torn/text")
-    settled = settle_encoder(workspace, papers.collection, "text", tags={})
+    settled = settle_encoder(workspace, collection, "text", tags={})
     parent, children = _runs(workspace, "torn/text")
     assert settled.searched and len(settled.searched["trials"]) == 3
     assert parent.info.run_id == torn_parent.info.run_id and parent.info.status == "FINISHED"
@@ -150,10 +137,8 @@ def test_layers_are_swept_and_the_checkpoint_says_which(
     folder = _project(tmp_path, "swept", tiny_model, search="\n        search: {layer: [1, 2, 3, mix]}")
     text = (folder / "defs.yaml").read_text().replace("        trainable: last_1\n", "")
     (folder / "defs.yaml").write_text(text)
-    monkeypatch.setattr(resources, "_workspace", lambda: workspace)
-    with dg.DagsterInstance.ephemeral() as instance:
-        papers = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found = papers.run("raw", "training_set", "encoder", "embeddings", "candidate", "index")
+    with project_runs(workspace, folder, *TO_LIVE) as project:
+        found = project.first
     said = found.metadata["encoder"]
     assert found.success and said["search_trials"] == 4
     chosen = workspace.checkpoints.get(found.versions["encoder"])
@@ -165,8 +150,6 @@ def test_a_declared_layer_goes_through_all_stages(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = _project(tmp_path, "layered", tiny_model, search="", layer="      layer: -2\n")
-    monkeypatch.setattr(resources, "_workspace", lambda: workspace)
-    with dg.DagsterInstance.ephemeral() as instance:
-        papers = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found = papers.run("raw", "training_set", "encoder", "embeddings", "candidate", "index")
+    with project_runs(workspace, folder, *TO_LIVE) as project:
+        found = project.first
     assert found.success and workspace.checkpoints.get(found.versions["encoder"]).contract["layer"] == 2

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
-from fakes import Execute, FakeStore
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.records import Generation
 from vector_assets.stores.difference import Difference
+from vector_assets.stores.workspace import Workspace
 
 Connect = Callable[[], psycopg.Connection]
+
+
+def embedded(workspace: Workspace, declare: Declare, *, seen: str = "trigger", **source: str) -> FakeStore:
+    """Return a table of titles whose writes are seen in the way that ``seen`` names, embedded as it is."""
+    own = {"source": {"kind": "postgres", "table": declare().name, **source}} if source else {}
+    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}}, **own)
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    assert seen in workspace.raw.observe(collection).capture
+    store.embed()
+    return store
 
 
 def listed(store: FakeStore, generation: Generation | None = None) -> Difference:

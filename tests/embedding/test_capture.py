@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from captured import Connect, listed, texts
-from fakes import Declare, Execute, FakeStore, KeywordEncoder
+from captured import Connect, embedded, listed, texts
+from fakes import Declare, Execute, FakeStore
 
 from vector_assets.stores.capture import KEYS_PER_STATEMENT
 from vector_assets.stores.workspace import Workspace
@@ -77,10 +77,7 @@ def test_keys_of_every_type_from_a_session_of_other_habits(
 ) -> None:
     definition, one, two = KEYS[kind]
     execute(f"create table {name} ({definition}, title text)")
-    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    workspace.raw.observe(collection)
-    store.embed()
+    store = embedded(workspace, declare)
     with connect() as connection:
         connection.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Tokyo'; set extra_float_digits = -10")
         connection.execute("set intervalstyle = 'sql_standard'; set bytea_output = 'escape'")
@@ -103,10 +100,7 @@ def test_a_composite_key_that_is_changed_is_one_row_gone_and_one_come(
 ) -> None:
     execute(f'create table {name} (title text, "n" bigint, "fresh" text, primary key ("fresh", "n"))')
     execute(f"insert into {name} select 'cat', i, 'x' from generate_series(1, 9) i")
-    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    workspace.raw.observe(collection)
-    store.embed()
+    store = embedded(workspace, declare)
     execute(f'update {name} set "n" = 100 where "n" = 3')
     found = listed(store)
     assert (found.mode, found.work, found.fresh, found.gone) == ("keys", 1, 1, 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from captured import Connect, listed, texts
-from fakes import Declare, Execute, FakeStore, KeywordEncoder
+from captured import Connect, embedded, listed, texts
+from fakes import Declare, Execute, FakeStore
 from psycopg import sql
 
 from vector_assets.stores.workspace import Workspace
@@ -111,10 +111,7 @@ def test_where_triggers_cannot_see_all_writes_the_table_is_compared_as_a_whole(
 ) -> None:
     execute(f"create table {name} (id bigint primary key, title text) partition by hash (id)")
     execute(f"create table {name}_0 partition of {name} for values with (modulus 1, remainder 0)")
-    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    assert "no plain table" in workspace.raw.observe(collection).capture
-    store.embed()
+    store = embedded(workspace, declare, seen="no plain table")
     execute(f"insert into {name}_0 values (1, 'cat')")
     found = listed(store)
     assert (found.mode, found.work) == ("all", 1)
@@ -125,10 +122,7 @@ def test_a_table_with_heirs_is_compared_as_a_whole(
 ) -> None:
     execute(f"create table {name} (id bigint primary key, title text)")
     execute(f"create table {name}_heir () inherits ({name})")
-    collection = declare(fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    assert "inheritance tree" in workspace.raw.observe(collection).capture
-    store.embed()
+    store = embedded(workspace, declare, seen="inheritance tree")
     execute(f"insert into {name}_heir values (1, 'cat')")
     assert store.embed().latest.encoded == 1
 
@@ -145,19 +139,18 @@ def test_a_declaration_that_says_scan_removes_the_triggers(
     assert store.embed().latest.encoded == 1
 
 
+def marked(workspace: Workspace, declare: Declare) -> FakeStore:
+    """A table with a column ``at`` that tells when a row was written."""
+    source = {"capture": "watermark", "watermark": "at", "overlap": "1m"}
+    return embedded(workspace, declare, seen="", **source)
+
+
 def test_a_watermark_column_tells_what_is_new_and_a_key_scan_what_is_gone(
     workspace: Workspace, execute: Execute, declare: Declare, connect: Connect, name: str
 ) -> None:
     execute(f"create table {name} (id bigint primary key, title text, at timestamptz default clock_timestamp())")
     execute(f"insert into {name} select i, 'cat ' || i, now() - interval '1 day' from generate_series(1, 200) i")
-    collection = declare(
-        source={"kind": "postgres", "table": name, "capture": "watermark", "watermark": "at", "overlap": "1m"},
-        fields={"title": "text"},
-        spaces={"text": {"fields": ["title"]}},
-    )
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    workspace.raw.observe(collection)
-    store.embed()
+    store = marked(workspace, declare)
     with connect() as late:
         late.execute(f"insert into {name} values (501, 'owl late', now() - interval '30 seconds')")
         execute(f"insert into {name} values (502, 'owl', now())")
@@ -178,14 +171,7 @@ def test_rows_without_a_watermark_are_looked_at_each_time(
 ) -> None:
     execute(f"create table {name} (id bigint primary key, title text, at timestamptz)")
     execute(f"insert into {name} select i, 'cat ' || i, now() from generate_series(1, 20) i")
-    collection = declare(
-        source={"kind": "postgres", "table": name, "capture": "watermark", "watermark": "at", "overlap": "1m"},
-        fields={"title": "text"},
-        spaces={"text": {"fields": ["title"]}},
-    )
-    store = FakeStore(workspace, collection, KeywordEncoder())
-    workspace.raw.observe(collection)
-    store.embed()
+    store = marked(workspace, declare)
     execute(f"insert into {name} values (21, 'owl', null), (22, 'owl', now() - interval '1 hour')")
     found = listed(store)
     assert (found.mode, found.work) == ("watermark", 1), "22 came below the mark: the sweep finds it"

@@ -86,14 +86,20 @@ def test_a_filter_column_is_copied_again_but_nothing_is_encoded(
     assert {key: row[0] for key, row in after.items()} == {key: row[0] for key, row in before.items()}
 
 
+def while_it_encodes(encoder: KeywordEncoder, execute: Execute, statement: str) -> None:
+    """Run a statement once, before the next batch has its vectors."""
+
+    def run(texts: Sequence[str]) -> None:
+        encoder.during = None
+        execute(statement)
+
+    encoder.during = run
+
+
 def test_a_row_updated_while_it_is_encoded_is_stored_by_the_next_sync(
     store: FakeStore, encoder: KeywordEncoder, execute: Execute, name: str
 ) -> None:
-    def update(texts: Sequence[str]) -> None:
-        encoder.during = None
-        execute(f"update {name} set title = 'fish now' where id = 1")
-
-    encoder.during = update
+    while_it_encodes(encoder, execute, f"update {name} set title = 'fish now' where id = 1")
     report = store.embed().latest
     assert (report.superseded, report.rows) == (1, 299)
     assert 1 not in vectors(execute, store.all()[0])
@@ -111,11 +117,7 @@ def test_a_known_row_updated_while_it_is_encoded_keeps_its_old_vector_until_the_
     before = vectors(execute, store.all()[0])
     execute(f"update {name} set title = 'first change' where id = 1")
 
-    def update(texts: Sequence[str]) -> None:
-        encoder.during = None
-        execute(f"update {name} set title = 'second change' where id = 1")
-
-    encoder.during = update
+    while_it_encodes(encoder, execute, f"update {name} set title = 'second change' where id = 1")
     assert store.embed().latest.superseded == 1
     assert vectors(execute, store.all()[0]) == before
     assert store.embed().latest.encoded == 1
@@ -124,11 +126,7 @@ def test_a_known_row_updated_while_it_is_encoded_keeps_its_old_vector_until_the_
 def test_a_row_deleted_while_it_is_encoded_is_never_resurrected(
     store: FakeStore, encoder: KeywordEncoder, execute: Execute, name: str
 ) -> None:
-    def delete(texts: Sequence[str]) -> None:
-        encoder.during = None
-        execute(f"delete from {name} where id = 2")
-
-    encoder.during = delete
+    while_it_encodes(encoder, execute, f"delete from {name} where id = 2")
     report = store.embed().latest
     assert (report.superseded, report.rows) == (1, 299)
     assert 2 not in vectors(execute, store.all()[0])

@@ -30,10 +30,7 @@ def test_changing_one_field_encodes_only_the_space_that_reads_it(
     workspace: Workspace, declare: Declare, animals: Callable[[int], None], execute: Execute, name: str
 ) -> None:
     animals(20)
-    title, body = KeywordEncoder(), KeywordEncoder(["body", "new"])
-    spaces = {"title": {"fields": ["title"]}, "body": {"fields": ["body"]}}
-    store = FakeStore(workspace, declare(spaces=spaces), title, body)
-    store.embed()
+    store, title, body = two_spaces(workspace, declare)
     title.encoded.clear()
     body.encoded.clear()
     execute(f"update {name} set body = 'new' where id = 1")
@@ -52,12 +49,7 @@ def test_another_checkpoint_of_one_space_copies_the_other_from_live(
     workspace: Workspace, declare: Declare, animals: Callable[[int], None]
 ) -> None:
     animals(20)
-    title, body = KeywordEncoder(), KeywordEncoder(["body", "new"])
-    spaces = {"title": {"fields": ["title"]}, "body": {"fields": ["body"]}}
-    store = FakeStore(workspace, declare(spaces=spaces), title, body)
-    first = store.embed().coming
-    assert first
-    store.swap(first, because="test")
+    store, title, body = two_spaces(workspace, declare)
     title.encoded.clear()
     body.encoded.clear()
     other = KeywordEncoder(["body", "new"], seed="other")

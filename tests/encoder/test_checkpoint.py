@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,11 +155,17 @@ def test_files_that_were_found_intact_are_not_read_again_until_one_is_touched(
         require_intact(stored, noted=noted)
         return len(read)
 
+    written = weights.stat().st_ctime
+    monkeypatch.setattr(files_module.time, "time", lambda: written)
+    assert as_another_process(noted=True) > 3
+    assert as_another_process(noted=True) > 3, "so young a file may change again within the clock's tick"
     later = time.time() + 10
     monkeypatch.setattr(files_module.time, "time", lambda: later)
     assert as_another_process(noted=True) > 3
     assert as_another_process(noted=True) == 0
     assert as_another_process(noted=False) > 3, "what is loaded is always read"
+    with pytest.raises(ContractMismatch, match="has other files than were stored"):
+        require_intact(replace(stored, digest="0" * 64), noted=True)
     before = weights.stat()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

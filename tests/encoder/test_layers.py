@@ -134,6 +134,18 @@ def test_learned_weights_of_a_mix_are_part_of_the_digest_and_of_the_vectors(tiny
     assert same[0] == same[1]  # the transformer's own are untouched
 
 
+def test_a_mix_that_begins_above_the_embeddings_gives_those_below_nothing(tmp_path: Path) -> None:
+    """Other people's models may leave lower layers out, and their weights need not sum to 1."""
+    from safetensors.numpy import save_file
+
+    (tmp_path / "1_Mix").mkdir()
+    modules = [{"path": "1_Mix", "type": "sentence_transformers.models.WeightedLayerPooling"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "1_Mix" / "config.json").write_text(json.dumps({"layer_start": 2}))
+    save_file({"layer_weights": np.array([1, 3], np.float32)}, tmp_path / "1_Mix" / "model.safetensors")
+    assert mix_weights(tmp_path) == [0, 0, 0.25, 0.75]
+
+
 def test_a_mix_of_a_folder_without_modules_and_with_cls(tiny_source: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     shutil.copytree(tiny_source, plain)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drifting import TopicEncoder, add_rows, train_on
 from fakes import Declare, Execute, FakeStore
@@ -14,7 +15,9 @@ from vector_assets.errors import SourceError, SpecError
 from vector_assets.index.swap import promote, settle
 from vector_assets.records import Decision, JudgedQuery
 from vector_assets.spec.load import load_text
-from vector_assets.stores.drift import Found, Kind, measure_drift, recorded, retraining_due, withheld
+from vector_assets.stores.drift import measure_drift, retraining_due, withheld
+from vector_assets.stores.drift_found import Found, Kind, recorded
+from vector_assets.stores.drift_samples import DriftSamples
 from vector_assets.stores.measuring import measure_newest
 from vector_assets.stores.workspace import Workspace
 
@@ -87,10 +90,58 @@ def test_a_trained_encoder_is_judged_by_its_training_texts(make_store: Store, ex
 
 
 def test_rows_that_a_sample_was_drawn_from_are_not_compared_with_themselves(make_store: Store) -> None:
-    store = make_store()
-    train_on(store, [f"speech {i}\nb" for i in range(1, 61)], queries=lambda i: "", keys=True)
+    store = make_store(DRIFT | {"sample": 100}, rows=160)
+    train_on(store, [f"speech {i}\nb" for i in range(1, 101)], queries=lambda i: "", keys=True)
     found = measure(store)
-    assert (found.reference, found.current, found.tripped) == (60, 60, False)
+    assert (found.reference, found.current, found.tripped) == (100, 60, False)
+
+
+def test_a_sample_too_small_to_say_anything_is_drawn_anew(make_store: Store, execute: Execute, name: str) -> None:
+    store = make_store(rows=20)
+    assert measure(store).reference == 20
+    add_rows(execute, name, "speech", 1000, 100)
+    store.embed()
+    assert measure(store).reference == 120
+
+
+def test_of_a_row_in_chunks_any_chunk_may_stand_for_it(make_store: Store, execute: Execute, name: str) -> None:
+    store = make_store(spaces={"text": {"fields": ["title", "body"], "chunk": {"by": "paragraph"}}})
+    execute(f"update {name} set body = 'music'")
+    store.embed()
+    live = store.live()
+    _, vectors = DriftSamples(store, 300).rows(live, live.parts[0])
+    music = np.abs(vectors[:, 0]) > np.abs(vectors[:, 1])
+    assert len(vectors) == 120 and 0.3 < float(np.mean(music)) < 0.7
+
+
+def test_each_space_is_compared_by_its_own_part_of_the_vectors(
+    workspace: Workspace, declare: Declare, animals: Callable[[int], None], execute: Execute, name: str
+) -> None:
+    animals(0)
+    add_rows(execute, name, "speech", 1, 120)
+    execute(f"update {name} set body = 'music ' || id where id > 10")
+    execute(f"update {name} set body = null where id <= 10")
+    execute(f"insert into {name} (id) values (500)")
+    spaces = {"titles": {"fields": ["title"]}, "bodies": {"fields": ["body"]}}
+    titles, bodies = TopicEncoder(), TopicEncoder(seed="bodies", width=12)
+    store = FakeStore(workspace, declare(drift=DRIFT, spaces=spaces), titles, bodies)
+    store.embed()
+    store.swap(store.all()[0], because="a test")
+    train_on(store, [f"speech {i} of old" for i in range(150)], queries=lambda i: "", space="titles")
+    train_on(store, [f"music {i} of old" for i in range(150)], queries=lambda i: "", space="bodies")
+    found = {one.space: one for one in measure_drift(store, "corpus", log=lambda _: None)}
+    assert {name: (one.current, one.tripped) for name, one in found.items()} == {
+        "titles": (120, False), "bodies": (110, False),
+    }  # fmt: skip
+    left = declare(drift=DRIFT, spaces={"titles": {"fields": ["title"]}})
+    assert [one.space for one in recorded(workspace.database, left, "corpus")] == ["titles"]
+
+    # Another checkpoint of bodies; what titles were trained on is what live was trained on as well.
+    train_on(store, [f"music {i}" for i in range(150)], queries=lambda i: "", space="titles")
+    store.use(titles, TopicEncoder(seed="other bodies", width=12))
+    store.embed()
+    better = Decision("promote", "better than live: a test")
+    assert withheld(store, store.all()[0], better) == better
 
 
 def test_a_sample_outlives_a_generation_of_the_same_checkpoint(
@@ -240,6 +291,23 @@ def test_retraining_is_due_once_after_a_drift_and_not_within_its_cooldown(
     assert measure(store).tripped
     assert not due(), "it drifted on, but the cooldown holds"
     assert due(timedelta(days=3))
+
+
+def test_the_newest_of_two_drifts_makes_retraining_due(make_store: Store, execute: Execute, name: str) -> None:
+    from datetime import UTC, datetime
+
+    trained = {"text": {"fields": ["title"], "train": {"pairs": {"query": "body"}}}}
+    drift = DRIFT | {"retrain": True, "cooldown": "1d"}
+    store = make_store(drift, spaces=trained, automation={"on_change": True})
+    train_on(store, [f"music {i}" for i in range(150)], queries=lambda i: f"speech asked {i}")
+    assert measure(store, "corpus").tripped and measure(store, "queries", recent=Asked("music")).tripped
+    execute("update ops.training_draws set drawn_at = now() - interval '2 days' where collection = %s", (name,))
+    execute(
+        "update ops.drift set measured_at = now() - interval '3 days' where collection = %s and kind = 'corpus'",
+        (name,),
+    )
+    due = retraining_due(store.workspace.database, store.collection, "text", now=datetime.now(UTC))
+    assert due and "questions have drifted" in due.why
 
 
 @pytest.mark.parametrize(

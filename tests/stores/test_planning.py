@@ -15,6 +15,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from vector_assets.records import Encoded, Vectors
 from vector_assets.source.open import open_source
 from vector_assets.spec import Collection
+from vector_assets.stores import planned_rows as planned_rows_module
 from vector_assets.stores import planning
 from vector_assets.stores.estimates import FIRST, TEXTS, time_encoder
 from vector_assets.stores.planned_changes import planned_changes
@@ -163,6 +164,60 @@ def test_of_a_source_that_changed_only_the_rows_that_differ_are_counted(
     assert execute(f"select count(*) from raw.{name}") == [(40,)], "a plan writes nothing"
     workspace.raw.sync(collection, open_source(collection))
     assert store.embed().latest.encoded == 3
+
+
+def test_for_another_layout_every_row_is_counted(
+    workspace: Workspace, declare: Declare, animals: Callable[[int], None], tmp_path: Path, name: str
+) -> None:
+    animals(20)
+    store = FakeStore(workspace, declare(), KeywordEncoder())
+    store.embed()
+    assert planned_rows(store).encode == 0
+    store.use(KeywordEncoder(seed="another checkpoint"))
+    assert planned_rows(store).encode == 20
+    assert sorted(planned_rows(store).keys) == [(number,) for number in range(1, 21)], "whole numbers stay whole"
+
+
+def test_messages_that_wait_are_rows_to_encode(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    def send(*ids: str) -> None:
+        for one in ids:
+            message = json.dumps({"op": "upsert", "id": one, "title": f"cat {one}"})
+            execute(f"insert into {name}_inbox (message) values (%s)", (message,))
+
+    execute(f"create table {name}_inbox (position bigint generated always as identity primary key, message jsonb)")
+    source = {"kind": "queue", "queue": f"{name}_inbox"}
+    collection = declare(source=source, fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    send("a", "b", "c")
+    found = planned_rows(store)
+    assert (found.rows, found.encode, found.sample) == (3, 3, []), "to look at a message is to take it"
+    workspace.raw.sync(collection, open_source(collection))
+    store.embed()
+    send("d", "e")
+    found = planned_rows(store)
+    assert (found.rows, found.encode, len(found.sample)) == (5, 2, 3)
+
+
+def test_a_sample_is_spread_over_all_rows(
+    workspace: Workspace, declare: Declare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows as they are read, and of rows that are stored; a line that cannot be read is no row."""
+    monkeypatch.setattr(planned_rows_module, "SAMPLE", 20)
+    lines = [json.dumps({"id": f"{number:03}", "title": f"cat {number}"}) for number in range(200)]
+    (tmp_path / "rows.jsonl").write_text("\n".join([*lines, '{"id": ']))
+    source = {"kind": "file", "path": str(tmp_path / "rows.jsonl")}
+    collection = declare(source=source, fields={"title": "text"}, spaces={"text": {"fields": ["title"]}})
+    store = FakeStore(workspace, collection, KeywordEncoder())
+    read = planned_rows(store)
+    workspace.raw.sync(collection, open_source(collection))
+    stored = planned_rows(store)
+    for found in (read, stored):
+        places = [int(str(key)) for (key,) in found.keys]
+        assert (found.rows, len(set(places))) == (200, 20)
+        assert [row["title"] for row in found.sample] == [f"cat {place}" for place in places]
+        assert 60 < np.mean(places) < 140 and min(places) < 50 < 150 < max(places)
 
 
 def test_triggers_are_shown_before_they_are_made(

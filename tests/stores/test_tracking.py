@@ -92,6 +92,7 @@ def test_a_run_shows_what_it_read(workspace: Workspace, name: str) -> None:
         assert training_set.digest.startswith(one.dataset.digest) and len(one.dataset.digest) == 36
         assert (profile["num_rows"], profile["labels"]) == (splits[split], 2)
         assert (split == "train") == ("no_label" in profile)
+        assert not set(splits) & set(profile), "how many there are of each split is the splits' own"
         with workspace.database.connect() as connection:
             found = connection.execute(json.loads(one.dataset.source)["uri"]).fetchall()
         assert found == [(pair.document, pair.label) for pair in training_set.split(split)]

@@ -88,6 +88,7 @@ def test_judged_queries_can_be_split_by_the_times_of_their_rows(draw: Draw, tmp_
 
 
 def test_judgements_that_cannot_be_are_refused(draw: Draw, tmp_path: Path) -> None:
+    draw(relevance=_judge(tmp_path, "q1\t7\t20"))
     for more, message in (
         (["q1\t7\t4983"], r"qrels.tsv: q1 and \[7\] have grade 4983; expected 20 at most"),
         (["q1\tx\t1"], r"qrels.tsv:182: key 'x'; id is bigint, expected a whole number"),
@@ -120,6 +121,7 @@ def _check_clicked(found: TrainingSet) -> None:
     assert found.report["position_03_propensity"] == pytest.approx(0.5) and found.report["position_02_propensity"] == 1
     assert "position_01_propensity" not in found.report and found.report["position_01_shown"] == 240
     assert {pair.weight for pair in found.pairs} == {1.0}
+    assert all(pair.group == pair.query for pair in found.pairs), "what answers one query stays together"
     for pair in found.split("train"):  # the row beside it was passed over above each click on it
         assert pair.negatives == (f"a{int(pair.key[1:-1]) + 1} b{int(pair.key[1:-1]) + 1}",)
 
@@ -197,6 +199,7 @@ def test_triplets_are_pairs_with_their_own_negatives(draw: Draw, tmp_path: Path)
     assert (found.report["rows"], found.report["duplicate"], found.report["negative_is_answer"]) == (80, 40, 40)
     for pair in found.pairs:
         number = pair.query.split()[0].removeprefix("asks")
+        assert pair.group == pair.query
         assert set(pair.negatives) == {f"not{number} this{number}", f"nor{number} that{number}"}
     assert {pair.query.split()[0] for pair in found.split("test")} == {f"asks{n}" for n in range(32, 40)}
     _jsonl(tmp_path / "triplets.jsonl", [*rows, {"query": "q", "positive": "p", "negative": "n"}])

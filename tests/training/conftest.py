@@ -13,15 +13,30 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "encoder"))
 
 from tiny import make_tiny_bert
 
+from vector_assets.encoder import TextEncoder, make_checkpoint
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training import pairs_digest
+from vector_assets.training.scoring import Tokenize
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of three layers."""
     return make_tiny_bert(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="session")
+def stored(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its checkpoint."""
+    return make_checkpoint(base, tmp_path_factory.mktemp("stored")).folder
+
+
+@pytest.fixture(scope="session")
+def tokenize(stored: Path) -> Tokenize:
+    """Cuts texts into tokens as that checkpoint does."""
+    encoder = TextEncoder(stored)
+    return lambda texts, is_query: encoder.tokenize(texts, role="query" if is_query else "document").ids
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from runlog import MemoryLog
 from safetensors.torch import load_file
 
-from vector_assets.encoder import ContractSettings, load_encoder
+from vector_assets.encoder import ContractSettings, TextEncoder, load_encoder
 from vector_assets.encoder.text.layers import mix_weights
 from vector_assets.errors import EncoderError
 from vector_assets.records import TrainingSet
@@ -29,6 +29,16 @@ def _changed(found: Trained) -> set[str]:
     return {name for name in before if not before[name].equal(after[name])}
 
 
+def _require_that_it_scores_as_told(found: Trained, keywords: TrainingSet) -> TextEncoder:
+    """Load what was stored, ask it the test questions, and compare with what the training said of them."""
+    pool = pool_of(keywords.split("test"))
+    encoder = load_encoder(found.checkpoint.folder)
+    queries = encoder.encode_queries([query.text for query in pool.queries])
+    scored = judge(pool, queries, encoder.encode_documents(pool.documents).vectors)
+    assert scored.metrics == pytest.approx(dict(found.test))
+    return encoder
+
+
 def test_the_last_layer_that_learns_is_the_last_that_is_given(
     keywords: TrainingSet, base: Path, tmp_path: Path, training: Training
 ) -> None:
@@ -37,11 +47,7 @@ def test_the_last_layer_that_learns_is_the_last_that_is_given(
     assert found.improved and found.checkpoint.contract["layer"] == found.base.contract["layer"] == 2
     changed = _changed(found)
     assert changed and all(".layer.1." in f".{name}" for name in changed)
-    pool = pool_of(keywords.split("test"))
-    encoder = load_encoder(found.checkpoint.folder)
-    queries = encoder.encode_queries([query.text for query in pool.queries])
-    scored = judge(pool, queries, encoder.encode_documents(pool.documents).vectors)
-    assert scored.metrics == pytest.approx(dict(found.test))
+    _require_that_it_scores_as_told(found, keywords)
 
 
 def test_a_mix_alone_learns_weights_that_sum_to_one_and_leaves_the_layers_bit_equal(
@@ -65,12 +71,7 @@ def test_a_mix_learns_with_the_layers(
     found = _train(keywords, base, tmp_path, both, ContractSettings(layer="mix"))
     assert found.improved and _changed(found)
     assert mix_weights(found.checkpoint.folder) != pytest.approx([0.25] * 4, abs=1e-4)
-    pool = pool_of(keywords.split("test"))
-    encoder = load_encoder(found.checkpoint.folder)
-    assert encoder.engine == "packed"
-    queries = encoder.encode_queries([query.text for query in pool.queries])
-    scored = judge(pool, queries, encoder.encode_documents(pool.documents).vectors)
-    assert scored.metrics == pytest.approx(dict(found.test))
+    assert _require_that_it_scores_as_told(found, keywords).engine == "packed"
 
 
 def test_a_mix_that_is_not_there_cannot_learn(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from runlog import MemoryLog
 
-from vector_assets.encoder import TextEncoder, make_checkpoint
 from vector_assets.records import TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.loop import History, Progress, fit
@@ -15,17 +14,6 @@ from vector_assets.training.network import Network
 from vector_assets.training.retrieval import pool_of
 from vector_assets.training.scoring import Tokenize, score_pool
 from vector_assets.training.watch import Evaluated
-
-
-@pytest.fixture(scope="session")
-def stored(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(base, tmp_path_factory.mktemp("stored")).folder
-
-
-@pytest.fixture(scope="session")
-def tokenize(stored: Path) -> Tokenize:
-    encoder = TextEncoder(stored)
-    return lambda texts, is_query: encoder.tokenize(texts, role="query" if is_query else "document").ids
 
 
 def _mrr(found: Evaluated) -> float:

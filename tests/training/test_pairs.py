@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vector_assets.errors import SpecError
-from vector_assets.records import TrainingSet
+from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Split, Training
 from vector_assets.training import duplicates
 from vector_assets.training.duplicates import resembling, three_grams
@@ -232,11 +234,8 @@ def test_nothing_leaks_between_splits_of_labelled_texts(items: list[tuple[str, s
         )
     except SpecError:
         return
-    for name, others in (("train", ("validation", "test")), ("validation", ("test",))):
-        for other in others:
-            ours, theirs = found.split(name), found.split(other)  # type: ignore[arg-type]
-            assert not {pair.group for pair in ours} & {pair.group for pair in theirs}
-            assert all(_cosine(a.document, b.document) < threshold for a in ours for b in theirs)
+    for ours, theirs in _apart(found):
+        assert all(_cosine(a.document, b.document) < threshold for a in ours for b in theirs)
 
 
 words = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=7).map(" ".join)
@@ -256,13 +255,19 @@ def test_nothing_leaks_between_splits(items: list[tuple[str, str, str]], thresho
         found = pairs_from_rows(rows, _training(split=split))
     except SpecError:
         return
-    for name, others in (("train", ("validation", "test")), ("validation", ("test",))):
-        for other in others:
-            ours, theirs = found.split(name), found.split(other)  # type: ignore[arg-type]
-            assert not {pair.group for pair in ours} & {pair.group for pair in theirs}
-            for field in ("query", "document"):
-                for mine in ours:
-                    assert all(_cosine(getattr(mine, field), getattr(pair, field)) < threshold for pair in theirs)
+    for ours, theirs in _apart(found):
+        for field in ("query", "document"):
+            for mine in ours:
+                assert all(_cosine(getattr(mine, field), getattr(pair, field)) < threshold for pair in theirs)
+
+
+def _apart(found: TrainingSet) -> Iterator[tuple[Sequence[Pair], Sequence[Pair]]]:
+    """Yield each two splits, which have no group in common."""
+    splits: tuple[SplitName, ...] = ("train", "validation", "test")
+    for one, other in itertools.combinations(splits, 2):
+        ours, theirs = found.split(one), found.split(other)
+        assert not {pair.group for pair in ours} & {pair.group for pair in theirs}
+        yield ours, theirs
 
 
 def _cosine(a: str, b: str) -> float:

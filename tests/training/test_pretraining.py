@@ -12,7 +12,7 @@ import pytest
 from runlog import MemoryLog
 from tiny import make_tiny_bert
 
-from vector_assets.encoder import TextEncoder, make_checkpoint
+from vector_assets.encoder import make_checkpoint
 from vector_assets.errors import EncoderError
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import FieldPairs, Pretraining, Split, Training
@@ -28,17 +28,6 @@ from vector_assets.training.session import Session
 from vector_assets.training.unlabelled import asked_by_own_words, pretraining_texts, with_unlabelled
 
 FIRST = ["dropout_pairs", "denoising"]
-
-
-@pytest.fixture(scope="session")
-def stored(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(base, tmp_path_factory.mktemp("stored")).folder
-
-
-@pytest.fixture(scope="session")
-def tokenize(stored: Path) -> Tokenize:
-    encoder = TextEncoder(stored)
-    return lambda texts, is_query: encoder.tokenize(texts, role="query" if is_query else "document").ids
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from optuna import Study
+from optuna.trial import Trial
 from pydantic import ValidationError
 
 from vector_assets.encoder import ContractSettings
 from vector_assets.errors import EncoderError
 from vector_assets.spec import Search, Training
 from vector_assets.training import training_key
-from vector_assets.training.search.space import Space, space_of
+from vector_assets.training.search.space import Space, applied, space_of
 from vector_assets.training.search.trials import Attempt, Pruned, Trials
 from vector_assets.training.searched import Setting
 
@@ -113,6 +116,61 @@ def test_trials_behind_the_others_end_early_and_the_declared_one_never(tmp_path:
     assert any(end.startswith("pruned") for end in ends[5:]) == (pruner != "none")
     if pruner == "median":
         assert ends[1:5] == ["complete"] * 4 and ends[5:] == ["pruned at 1"] * 4
+
+
+@dataclass
+class Behind:
+    """A trial that its pruner would end at every look."""
+
+    def report(self, value: float, look: int) -> None:
+        """Take it."""
+
+    def should_prune(self) -> bool:
+        return True
+
+
+def test_the_declared_settings_are_not_ended_whatever_the_pruner_says(tmp_path: Path) -> None:
+    trials = Trials(tmp_path, DECLARED, RATE, seed=0, looks=6)
+    behind = cast(Trial, Behind())
+    trials.report(Attempt(0, {}, behind), 1, 0.5)
+    trials.report(Attempt(1, {}, behind), 0, 0.5)  # one look says nothing yet
+    with pytest.raises(Pruned):
+        trials.report(Attempt(1, {}, behind), 1, 0.5)
+
+
+def test_a_search_that_was_killed_while_it_was_set_up_is_set_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers, search = Space({"layer": -1}, {"layer": (1, 2, -1)}, None), Search(layer=[1])
+    enqueue, count = Study.enqueue_trial, [0]
+
+    def torn(self: Study, *given: Any) -> None:
+        count[0] += 1
+        if count[0] == 2:
+            raise KeyboardInterrupt
+        enqueue(self, *given)
+
+    monkeypatch.setattr(Study, "enqueue_trial", torn)
+    with pytest.raises(KeyboardInterrupt):
+        Trials(tmp_path, layers, search, seed=3, looks=1)
+    found = _run(tmp_path, layers, search, lambda one: 1.0).tried
+    assert [one.settings["layer"] for one in found] == [-1, 1, 2]
+
+
+def test_all_others_are_tried_where_they_fit_just_so() -> None:
+    layers = Space({"layer": -1}, {"layer": (1, 2, -1, "mix")}, None)
+    assert layers.all(3) == [{"layer": 1}, {"layer": 2}, {"layer": "mix"}] and layers.all(2) is None
+    assert Space({"layer": 3}, {"layer": (1, 2)}, None).all(2) == [{"layer": 1}, {"layer": 2}]
+
+
+def test_bounds_are_inside_and_a_layer_named_twice_is_one(base: Path) -> None:
+    for bound in (1e-5, 1e-2):
+        assert Space({"learning_rate": bound}, {}, (1e-5, 1e-2)).inside == {"learning_rate": bound}
+    training = Training(pairs="p", search=Search(layer=[2, -2, 1, -1]), trainable="none")
+    found = space_of(training, ContractSettings(), base)
+    assert found.choices == {"layer": (2, 1, -1)}
+    assert applied(training, ContractSettings(), {"layer": -1}, found)[1] == ContractSettings()
+    assert applied(training, ContractSettings(), {"layer": 2}, found)[1] == ContractSettings(layer=2)
 
 
 def test_no_trial_begins_after_the_minutes(tmp_path: Path) -> None:

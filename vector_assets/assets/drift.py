@@ -16,7 +16,8 @@ from vector_assets.assets.pictures import picture
 from vector_assets.assets.resources import WORKSPACE, WorkspaceResource
 from vector_assets.spec import Collection, Drift
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.drift import Found, Kind, cooldown_of, measure_drift, retraining_due
+from vector_assets.stores.drift import cooldown_of, measure_drift, retraining_due
+from vector_assets.stores.drift_found import Found, Kind
 from vector_assets.stores.query_log import QueryLog
 
 #: Runs that a condition asked for carry it. The only condition of a training set is the one below.

@@ -19,6 +19,7 @@ from vector_assets.source.partitions import as_glob, partition_of
 from vector_assets.source.storable import is_storable
 from vector_assets.source.storage import NoFile, SourceFile, find_files, open_bytes, open_seekable
 from vector_assets.source.values import WrongValue, convert, convert_cell, found, shown
+from vector_assets.source.wanted import WantedColumns
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.source import FileFormat, FileSource
 
@@ -74,7 +75,7 @@ class FileReader:
     def read(self, parts: Sequence[SourcePart]) -> Iterator[tuple[SourcePart, RawRow | BadRow]]:
         """Stream the rows of some files."""
         seen = set[bytes]()
-        columns = _Columns(self._source.id, tuple(self._fields))
+        columns = WantedColumns(self._source.id, tuple(self._fields))
         good, first_bad = 0, None
         for part in parts:
             file = self._files[part.name]
@@ -132,7 +133,7 @@ class FileReader:
         """
         if not self._images or self._holds_images(file):
             return []
-        columns = _Columns(self._images[0], tuple(self._images[1:]))
+        columns = WantedColumns(self._images[0], tuple(self._images[1:]))
         with closing(self._lines(file, columns, self._images)) as lines:
             named = (value for line in lines if isinstance(line, Line) for value in line.values if is_path(value))
             return [images_stamp((str(path) for path in named), file)]
@@ -146,7 +147,7 @@ class FileReader:
         return not any(map(is_text_type, kinds))
 
     def _lines(
-        self, file: SourceFile, columns: _Columns, names: Sequence[str] | None = None
+        self, file: SourceFile, columns: WantedColumns, names: Sequence[str] | None = None
     ) -> Generator[Line | BadRow]:
         kind = self._format(file)
         wanted = [self._source.id, *self._fields] if names is None else names
@@ -159,7 +160,7 @@ class FileReader:
         with (open_seekable if kind == "parquet" else open_bytes)(file) as stream:
             yield from READERS[kind](stream, Request(name=file.name, wanted=wanted, tell=tell))
 
-    def _row(self, line: Line, file: SourceFile, columns: _Columns) -> RawRow | BadRow:
+    def _row(self, line: Line, file: SourceFile, columns: WantedColumns) -> RawRow | BadRow:
         key = self._id(line, columns, self.key[0].type == "bigint")
         converter = convert_cell if self._format(file) in ("csv", "tsv") else convert
         values = []
@@ -173,7 +174,7 @@ class FileReader:
                 return replace(bad_row(line.where, f"{name}: {error}", content), key=(key,))
         return RawRow(key=(key,), values=tuple(values))
 
-    def _id(self, line: Line, columns: _Columns, wants_integer: bool) -> str | int:
+    def _id(self, line: Line, columns: WantedColumns, wants_integer: bool) -> str | int:
         value, name = line.values[0], self._source.id
         if value is None or value == "":
             raise SourceError(f"{line.where}: the row has no {name}; expected a value in every row{columns.hint()}")
@@ -221,33 +222,3 @@ class FileReader:
         if is_text_type(kind):
             return "text"
         raise SourceError(f"{file.name}: {self._source.id} is {kind}; expected text or whole numbers")
-
-
-class _Columns:
-    """Which wanted columns were met, and some that exist, for messages."""
-
-    def __init__(self, id_column: str, fields: tuple[str, ...]) -> None:
-        self._id = id_column
-        self._missing = {id_column, *fields}
-        self._order = (id_column, *fields)
-        self._existing: dict[str, None] = {}
-
-    def seen(self, existing: Sequence[str]) -> None:
-        if self._missing:
-            self._missing.difference_update(existing)
-            if len(self._existing) < 100:
-                self._existing.update(dict.fromkeys(existing))
-
-    def check(self, file: str, existing: Sequence[str]) -> None:
-        for name in self._order:
-            if name not in existing:
-                raise SourceError(f"{file}: has no column {name}; it has {', '.join(existing)}")
-
-    def check_all(self, file: str) -> None:
-        self._existing.pop(self._id, None)
-        for name in self._order:
-            if name in self._missing:
-                raise SourceError(f"{file}: no row has {name}; rows have {', '.join([self._id, *self._existing])}")
-
-    def hint(self) -> str:
-        return f"; it has {', '.join(self._existing)}" if self._id in self._missing and self._existing else ""

@@ -7,12 +7,10 @@ cut by the same rule.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from psycopg import sql
@@ -21,34 +19,12 @@ from psycopg.types.json import Jsonb
 from vector_assets.index.drift import MINIMUM
 from vector_assets.records import Encoder, Generation, Key, Part, Vectors
 from vector_assets.source.chunking import chunk_spans
-from vector_assets.source.jsonl import read_objects
 from vector_assets.source.keys import row_key
 from vector_assets.stores.arrays import to_array
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.relation import columns
 
 _AT_ONCE = 256
-
-
-class RecentQueries(Protocol):
-    """Where questions that people asked lately are kept."""
-
-    def recent_queries(self, collection: str, n: int) -> list[str]:
-        """Return the texts of at most ``n`` questions, the newest of those kept, blank ones left out."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FileQueries:
-    """Recent questions in a JSONL file of ``text`` (or ``query``), the newest last."""
-
-    url: str
-
-    def recent_queries(self, collection: str, n: int) -> list[str]:
-        """Return the last ``n`` of the file; raises SourceError naming the line that is none."""
-        with closing(read_objects(self.url)) as lines:
-            texts = deque((text for line in lines if (text := line.text("text", "query")).strip()), maxlen=n)
-        return list(texts)
 
 
 @dataclass(frozen=True, slots=True)

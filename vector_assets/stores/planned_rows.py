@@ -90,10 +90,9 @@ def _read(store: CollectionStore, reader: SourceReader) -> PlannedRows:
             yield row
             if isinstance(row, RawRow):
                 count += 1
-                place = len(kept) if len(kept) < wanted else chooser.randrange(count)
-                if place == len(kept):
+                if len(kept) < wanted:
                     kept.append(row)
-                elif place < wanted:
+                elif (place := chooser.randrange(count)) < wanted:
                     kept[place] = row
 
     generation = _described(store)

@@ -9,7 +9,8 @@ import torch
 from vector_assets.errors import SpecError
 from vector_assets.spec import ClassHead
 from vector_assets.training.heads import Head, SplitHead, make_head, random_weights
-from vector_assets.training.heads.shard import Scores
+from vector_assets.training.heads.collective import Alone
+from vector_assets.training.heads.shard import Part, Scores, Shard
 from vector_assets.training.objectives.arcface import arcface_scores
 from vector_assets.training.objectives.classification import linear_scores
 from vector_assets.training.optimizing import Optimizer
@@ -84,6 +85,8 @@ def test_loss_and_gradients_are_those_of_the_classes_that_take_part(scores: Scor
         torch.nn.utils.clip_grad_norm_(leaves, 0.5)
         torch.optim.AdamW(leaves, lr=0.01, weight_decay=0.01).step()
         head.step(0.01, 0.5)
+        assert leaves[0].grad is not None
+        assert torch.allclose(head.moments()["first_0"][taken], 0.1 * leaves[0].grad, rtol=1e-3, atol=1e-7)
         for one, leaf in zip(head.state().values(), leaves, strict=True):
             assert torch.allclose(one[taken], leaf.detach(), atol=1e-5)
 
@@ -170,8 +173,19 @@ def test_random_weights_are_the_same_whichever_slice_is_drawn() -> None:
         assert random_weights(slice(start, stop), 8, seed=4).tobytes() == whole[start:stop].tobytes()
     assert whole.std() == pytest.approx(0.01, rel=0.02) and abs(whole.mean()) < 2e-4
     assert not (random_weights(slice(0, 9), 8, seed=5) == whole[:9]).any()
+    assert len({row.tobytes() for row in whole}) == 5000, "no two classes begin alike"
 
 
 def test_more_processes_than_labels_are_refused() -> None:
     with pytest.raises(SpecError, match=r"train\.head\.processes: found 4, but there are 3 labels"):
         make_head(np.ones((3, 2), np.float32), None, ClassHead(processes=4), scores=arcface_scores, seed=0)
+    one_each = make_head(np.ones((3, 2), np.float32), None, ClassHead(processes=3), scores=arcface_scores, seed=0)
+    assert isinstance(one_each, SplitHead)
+
+
+def test_of_a_small_slice_at_least_one_class_takes_part() -> None:
+    shard = Shard(Part(5, sample=0.1), linear_scores, Alone())
+    vectors, elsewhere = _batch(size=4)[0].numpy(), np.full(4, -1)
+    shard.place({"weight": random_weights(slice(0, 5), DIMS, seed=5)})
+    shard.loss(vectors, elsewhere, 4)
+    assert len(shard.gradients()["classes"]) == 1

@@ -34,19 +34,10 @@ class ProviderEncoder:
         self.folder = folder
         self.contract: Contract = read_contract(folder)
         self.model = str(read_json(folder / PROVIDER_FILE)["model"])
-        self._digest = checkpoint_digest(folder)
+        self.digest = checkpoint_digest(folder)  # of the model's name and the contract; canaries tell what it computes
+        self.dims = self.contract.dims
         self._endpoint = endpoint or Endpoint.from_environment()
         self._kept: dict[str, NDArray[np.float32]] = {}
-
-    @property
-    def digest(self) -> str:
-        """sha256 over the checkpoint's files: the model's name and the contract. Canaries tell what it computes."""
-        return self._digest
-
-    @property
-    def dims(self) -> int:
-        """Width of a vector."""
-        return self.contract.dims
 
     @property
     def bulk_bound(self) -> float:

@@ -39,20 +39,11 @@ class TextEncoder:
         check_folder(folder)
         self.folder = folder
         self.contract: Contract = read_contract(folder)
-        self._digest = checkpoint_digest(folder)
+        self.digest = checkpoint_digest(folder)
+        self.dims = self.contract.dims
         self._precision = precision
         self._report: PrecisionReport | None = None
         self._engine, self._tokens = self._load(engine)
-
-    @property
-    def digest(self) -> str:
-        """sha256 over the checkpoint's files."""
-        return self._digest
-
-    @property
-    def dims(self) -> int:
-        """Width of a vector."""
-        return self.contract.dims
 
     @property
     def engine(self) -> str:

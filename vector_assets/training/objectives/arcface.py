@@ -12,16 +12,13 @@ sin(theta + m) / sin(theta), without bound at theta = 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vector_assets.records import Pair, Vectors
-from vector_assets.spec import ClassHead
-from vector_assets.training.heads import Head, class_means, make_head, random_weights
-from vector_assets.training.objectives.base import Classes, Seen
-from vector_assets.training.objectives.batching import shuffled
+from vector_assets.records import Vectors
+from vector_assets.training.heads import class_means, make_head, random_weights
+from vector_assets.training.objectives.base import Classes
+from vector_assets.training.objectives.shared import HeadObjective
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +27,8 @@ MARGIN = 0.5  # radians
 SCALE = 64.0
 
 
-class ArcFace:
+class ArcFace(HeadObjective):
     """Cross entropy over cosines to one centre per class; centres start as the means of the untrained vectors."""
-
-    def __init__(self, settings: ClassHead | None = None, *, seed: int = 0) -> None:
-        self.head: Head | None = None
-        self._settings, self._seed = settings or ClassHead(), seed
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Place the centres."""
@@ -45,20 +38,9 @@ class ArcFace:
             weight = class_means(vectors, classes)
         self.head = make_head(weight, None, self._settings, scores=arcface_scores, seed=self._seed)
 
-    def batches(
-        self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
-    ) -> list[list[int]]:
-        """Any texts together, of like length."""
-        return shuffled(lengths, size=size, generator=generator)
-
-    def loss(self, seen: Seen) -> torch.Tensor:
-        """Return the cross entropy with the margin."""
-        assert seen.classes is not None and self.head is not None, "start comes first"
-        return self.head.loss(seen.documents, seen.classes)
-
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        head = {f"head_{name}": value for name, value in self._settings.model_dump().items()}
+        head = self.head_settings()
         return {"objective": "arcface", "margin": MARGIN, "scale": SCALE, "gradient": "straight-through", **head}
 
 

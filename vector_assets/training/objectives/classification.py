@@ -6,16 +6,16 @@ a random head (linear probing, then fine-tuning: Kumar et al. 2022).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vector_assets.records import Pair, Vectors
+from vector_assets.records import Vectors
 from vector_assets.spec import ClassHead
 from vector_assets.training.heads import Head, make_head, random_weights
-from vector_assets.training.objectives.base import Classes, Seen
-from vector_assets.training.objectives.batching import shuffled
+from vector_assets.training.objectives.base import Classes
+from vector_assets.training.objectives.shared import HeadObjective
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 STRENGTHS = (10.0, 1.0, 100.0)
 
 
-class Classification:
+class Classification(HeadObjective):
     """Cross entropy over a linear head with bias."""
 
     def __init__(self, settings: ClassHead | None = None, *, seed: int = 0) -> None:
-        self.head: Head | None = None
+        super().__init__(settings, seed=seed)
         self.strength = STRENGTHS[0]
-        self._settings, self._seed = settings or ClassHead(), seed
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Fit the probe, and let ``check`` choose how much it is penalised; or draw at random."""
@@ -46,21 +45,9 @@ class Classification:
         named = probe.state()
         self._begin(named["weight"].numpy(), named["bias"].numpy())
 
-    def batches(
-        self, examples: Sequence[Pair], lengths: Sequence[int], *, size: int, generator: np.random.Generator
-    ) -> list[list[int]]:
-        """Any texts together, of like length."""
-        return shuffled(lengths, size=size, generator=generator)
-
-    def loss(self, seen: Seen) -> torch.Tensor:
-        """Return the cross entropy of each text's own label."""
-        assert seen.classes is not None and self.head is not None, "start comes first"
-        return self.head.loss(seen.documents, seen.classes)
-
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        head = {f"head_{name}": value for name, value in self._settings.model_dump().items()}
-        return {"objective": "classification", "probe_strength": self.strength, **head}
+        return {"objective": "classification", "probe_strength": self.strength, **self.head_settings()}
 
     def _begin(self, weight: Vectors, bias: Vectors) -> None:
         self.head = make_head(weight, bias, self._settings, scores=linear_scores, seed=self._seed)

@@ -15,24 +15,19 @@ import numpy as np
 
 from vector_assets.records import Vectors
 from vector_assets.training.objectives.base import unit_prefix
+from vector_assets.training.objectives.shared import EncoderAlone
 
 if TYPE_CHECKING:
     import torch
 
-    from vector_assets.training.network import Network
 
-
-class Distillation:
+class Distillation(EncoderAlone):
     """Nearness to vectors that were computed once."""
 
     def __init__(self, targets: Vectors) -> None:
         """``targets`` are the teacher's unit vectors of all texts, (texts, dims as served)."""
+        super().__init__()
         self._targets = targets
-        self._network: Network | None = None
-
-    def start(self, network: Network) -> None:
-        """Keep the network."""
-        self._network = network
 
     def loss(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the mean distance of a batch."""
@@ -45,17 +40,6 @@ class Distillation:
         wanted = torch.from_numpy(np.ascontiguousarray(self._targets[list(places)]))
         found = unit_prefix(self._network.embed(ids), wanted.shape[1])
         return function.compute_loss_from_embeddings([found], [wanted])
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """Return nothing: all that learns is the encoder."""
-        return []
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Do nothing."""
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""

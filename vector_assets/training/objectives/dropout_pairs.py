@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vector_assets.errors import EncoderError
 from vector_assets.training.objectives.base import unit_prefix
 from vector_assets.training.objectives.contrastive import SCALE, in_batch
+from vector_assets.training.objectives.shared import EncoderAlone
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from vector_assets.training.network import Network
 
 
-class DropoutPairs:
+class DropoutPairs(EncoderAlone):
     """Two passes of the same texts through the network, with dropout on."""
 
     def __init__(self, widths: Sequence[int] = ()) -> None:
         """``widths`` are those to learn beside the whole vector (see matryoshka.py)."""
+        super().__init__()
         self._widths = tuple(widths)
-        self._network: Network | None = None
 
     def start(self, network: Network) -> None:
         """Keep the network. Raises EncoderError when it has no dropout, so that both views would be equal."""
@@ -34,7 +35,7 @@ class DropoutPairs:
                 f"{network.name}: dropout_pairs needs a model with dropout, and this one's is 0; expected denoising, "
                 "or hidden_dropout_prob in its config.json"
             )
-        self._network = network
+        super().start(network)
 
     def loss(self, places: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the cross entropy of finding each text's second view by its first."""
@@ -44,17 +45,6 @@ class DropoutPairs:
         for width in self._widths:
             total = total + in_batch(unit_prefix(first, width), unit_prefix(second, width))
         return total
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """Return nothing: all that learns is the encoder."""
-        return []
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Do nothing."""
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
