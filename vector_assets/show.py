@@ -142,6 +142,9 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
         return f"{values.get('decision')}: {values.get('reason')}"
     if stage == "index":
         return f"generation {values.get('generation')} is live ({values.get('action')})"
+    if stage == "learning_curve":
+        done = "measured" if values.get("measured_now") else "known; nothing trained"
+        return "; ".join(filter(None, [f"{values.get('points')} points, {done}", str(values.get("warning") or "")]))
     if stage == "export":
         return f"{values.get('files')} files at {values.get('url')}{'' if values.get('written') else ', as before'}"
     return f"picture of generation {values.get('generation')}"

@@ -9,6 +9,8 @@ from vector_assets.assets.encoder import build_encoder
 from vector_assets.assets.export import build_export
 from vector_assets.assets.freshness import build_freshness
 from vector_assets.assets.index import build_index
+from vector_assets.assets.keys import stage_keys
+from vector_assets.assets.learning_curve import build_learning_curve
 from vector_assets.assets.map import build_map
 from vector_assets.assets.raw import build_raw
 from vector_assets.assets.resources import WORKSPACE
@@ -29,6 +31,7 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         build_raw(collection),
         *(build_training_set(collection, space) for space in trained),
         *(build_encoder(collection, space) for space in collection.spaces),
+        *(build_learning_curve(collection, one.path[-1]) for one in stage_keys(collection, "learning_curve")),
         build_embeddings(collection),
         build_candidate(collection),
         build_index(collection),

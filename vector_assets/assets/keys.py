@@ -7,6 +7,9 @@ from vector_assets.spec import Collection
 #: In the order of the flow; the CLI's --stage takes these words.
 STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map", "export")
 
+#: Stages that run only when they are named: in no schedule, by no condition, not with all the others.
+ON_REQUEST = ("learning_curve",)
+
 
 def key(stage: str, collection: Collection, space: str | None = None) -> dg.AssetKey:
     """``embeddings/papers``, ``encoder/papers/text``."""
@@ -17,6 +20,9 @@ def stage_keys(collection: Collection, stage: str) -> list[dg.AssetKey]:
     """Return the keys of one stage of a collection; empty when it has none."""
     if stage == "training_set":
         return [key(stage, collection, name) for name, space in collection.spaces.items() if space.train]
+    if stage == "learning_curve":
+        curved = [name for name, space in collection.spaces.items() if space.train and space.train.curve]
+        return [key(stage, collection, name) for name in curved]
     if stage == "encoder":
         return [key(stage, collection, name) for name in collection.spaces]
     if stage == "export" and collection.export is None:

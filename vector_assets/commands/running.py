@@ -22,7 +22,11 @@ from vector_assets.errors import UserError
 def materialize(
     collection: CollectionArgument,
     stage: Annotated[
-        list[str] | None, typer.Option("--stage", help="Only these stages; repeat it. training_set draws anew.")
+        list[str] | None,
+        typer.Option(
+            "--stage",
+            help="Only these stages; repeat it. training_set draws anew; learning_curve runs only when named.",
+        ),
     ] = None,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Compare every row with its vector, not only rows known to have changed.")
@@ -31,11 +35,12 @@ def materialize(
     as_json: JsonOption = False,
 ) -> None:
     """Run the stages of a collection in this process; the run is recorded and opens in the Dagster UI."""
-    from vector_assets.assets.keys import STAGES
+    from vector_assets.assets.keys import ON_REQUEST, STAGES
 
-    unknown = [name for name in stage or [] if name not in STAGES]
+    known = (*STAGES, *ON_REQUEST)
+    unknown = [name for name in stage or [] if name not in known]
     if unknown:
-        raise UserError(f"--stage {unknown[0]}: expected one of {', '.join(STAGES)}")
+        raise UserError(f"--stage {unknown[0]}: expected one of {', '.join(known)}")
     from vector_assets.show import launched_json, show_launched, shown_progress
 
     client = open_client(project).collection(collection)

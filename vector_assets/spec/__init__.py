@@ -4,6 +4,7 @@ from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
+from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
@@ -30,6 +31,7 @@ __all__ = [
     "ClassHead",
     "Clicks",
     "Collection",
+    "Curve",
     "Drift",
     "Evaluation",
     "Export",
@@ -54,6 +56,7 @@ __all__ = [
     "Spec",
     "Split",
     "SqlSource",
+    "Start",
     "TextSpace",
     "Training",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Share, Spec
+from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.head import HEADED, ClassHead
 from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
@@ -70,7 +71,14 @@ class Training(Spec):
         default=None,
         ge=1,
         description="For distillation: the student is the space's encoder cut to this many layers, evenly chosen; all "
-        "of them when left out. trainable then counts what is left, and is best all.",
+        "of them when left out. trainable then counts what is left, and is best all. With start: scratch, how many "
+        "layers the new network has.",
+    )
+    start: Start = Field(
+        default="pretrained",
+        description="pretrained: from the space's encoder. scratch: from weights drawn anew by seed for the same "
+        "architecture and tokenizer; needs trainable: all. What was learned is compared with the space's encoder as "
+        "it is, the base of both.",
     )
     split: Split = Split()
     trainable: Trainable = Field(
@@ -104,6 +112,9 @@ class Training(Spec):
     search: Search | None = Field(
         default=None,
         description="Try other settings as well; the best by validation is kept, and scored once on test.",
+    )
+    curve: Curve | None = Field(
+        default=None, description="Measure how results grow with rows, in an asset beside the encoder's."
     )
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
 
@@ -188,8 +199,24 @@ class Training(Spec):
                 if self.teacher is None
                 else f"teacher: {self.objective} has none; expected objective: distillation, or leave teacher out"
             )
-        if self.layers and self.objective != "distillation":
-            raise ValueError(f"layers: {self.objective} keeps the encoder's own; expected objective: distillation")
+        if self.layers and self.objective != "distillation" and self.start == "pretrained":
+            raise ValueError(
+                f"layers: {self.objective} keeps the encoder's own; expected objective: distillation or start: scratch"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _start_and_curve_fit(self) -> Training:
+        if self.start == "scratch" and self.trainable != "all":
+            raise ValueError(
+                f"trainable: found {self.trainable}; with start: scratch no layer knows anything yet; expected all"
+            )
+        if self.start == "scratch" and self.search:
+            raise ValueError("search: tries settings on the pretrained encoder; leave it or start: scratch out")
+        if self.curve and self.objective == "distillation":
+            raise ValueError("curve: distillation learns the teacher's vectors, of any text; leave curve out")
+        if self.curve and self.trainable == "none":
+            raise ValueError("curve: nothing learns with trainable: none; leave curve out, or choose what learns")
         return self
 
     @model_validator(mode="after")

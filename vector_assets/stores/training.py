@@ -20,7 +20,7 @@ from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
-from vector_assets.stores.training_sets import declaration_of, training_of
+from vector_assets.stores.training_sets import drawn_training_set, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.loop import Progress
 from vector_assets.training.run import resume_of, store_base, train, training_key
@@ -41,13 +41,8 @@ def settle_encoder(
     if declared.train is None or not isinstance(settings, ContractSettings):
         return _untrained(workspace, collection, space, settings, tags)
     base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
-    digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
-    if digest is None:
-        raise NotFound(
-            f"training_set {collection.name}/{space} is not drawn yet; "
-            f"run vector-assets materialize {collection.name} --stage training_set"
-        )
-    training_set = workspace.checkpoints.training_set(digest)
+    training_set = drawn_training_set(workspace, collection, space)
+    digest = training_set.digest
     stored = store_base(training_set, declared.train, base, workspace.checkpoint_folder, settings)
     workspace.checkpoints.save(stored)
     teacher = _teacher(workspace, collection, space)
@@ -135,6 +130,7 @@ def _train(
         else:
             continue_killed(workspace.tracking, f"{collection.name}/{space}", run, key)
             trained = train(training_set, training, base, resume_folder=unfinished, teacher=teacher, **common)
+        workspace.checkpoints.save(trained.base)  # from scratch it is not what was started from
         workspace.checkpoints.save(trained.checkpoint, training_key=trained.key if trained.improved else None)
         workspace.tracking.register_base(
             base_run, f"{collection.name}.{space}", trained.base.folder, trained.base.digest

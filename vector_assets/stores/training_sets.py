@@ -40,6 +40,17 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
     return Drawn(training_set, drawn=True)
 
 
+def drawn_training_set(workspace: Workspace, collection: Collection, space: str) -> TrainingSet:
+    """Return the newest snapshot of this declaration; raises NotFound where none was drawn."""
+    digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
+    if digest is None:
+        raise NotFound(
+            f"training_set {collection.name}/{space} is not drawn yet; "
+            f"run vector-assets materialize {collection.name} --stage training_set"
+        )
+    return workspace.checkpoints.training_set(digest)
+
+
 def declaration_of(collection: Collection, space: str) -> str:
     """Digest of what decides which pairs are drawn; how they are learned from is not part of it."""
     training = training_of(collection, space)

@@ -27,6 +27,7 @@ from vector_assets.training.network import Network
 from vector_assets.training.precision import gains_by_bfloat16
 from vector_assets.training.resume import Resume
 from vector_assets.training.scoring import Tokenize
+from vector_assets.training.scratch import fresh_model
 from vector_assets.training.session import Session
 from vector_assets.training.student import cut_layers
 from vector_assets.training.teacher import Teacher, speed_ratio
@@ -37,10 +38,10 @@ CODE_VERSION = "1"
 
 #: Settings that say where pairs come from; the training set's own digest already says what they are.
 _SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "split"}
-_NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher"}
+_NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher", "curve"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search"}
+_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start"}
 
 
 def training_key(
@@ -82,12 +83,17 @@ def store_base(
     """Store the untrained arm like any checkpoint; its digest is an ingredient of the training key.
 
     A student with fewer layers is cut out of ``base``: untrained, it is the arm that the trained one is compared with.
+    From scratch it is the fresh network, which knows nothing; there ``declared_arm`` is what is compared with.
     """
     documents, queries = canary_texts(training_set, seed=training.seed)
-    if training.layers:
+    if training.layers or training.start == "scratch":
         with TemporaryDirectory() as folder:
-            student = cut_layers(base, training.layers, Path(folder) / base.name)
-            return make_checkpoint(student, destination, settings=settings, documents=documents, queries=queries)
+            place = Path(folder) / base.name
+            if training.start == "scratch":
+                started = fresh_model(base, place, layers=training.layers, seed=training.seed)
+            else:
+                started = cut_layers(base, training.layers or 0, place)
+            return make_checkpoint(started, destination, settings=settings, documents=documents, queries=queries)
     return make_checkpoint(base, destination, settings=settings, documents=documents, queries=queries)
 
 
@@ -118,23 +124,53 @@ def train(
     )
     resume = resume_of(resume_folder, key) if resume_folder else None
     taught = partial(_teacher, teacher, training_set, destination / ".teachers") if teacher else None
+    from_scratch = training.start == "scratch"
+    base_arm = (
+        declared_arm(training_set, training, base, destination, settings, base_log, taught) if from_scratch else None
+    )
     session = begin(training_set, training, stored, log=log, saved=resume.load() if resume else None, teacher=taught)
-    log_start(log, key, training_set, training, stored, session, base_log)
+    log_start(log, key, training_set, training, stored, session, base_log, base_arm.checkpoint if base_arm else stored)
 
     test_pool = session.pool(training_set.split("test"))
     session.prepare(test_pool)
-    base_test = session.score_test(test_pool)
+    base_test = None if base_arm else session.score_test(test_pool)
     history = learn(session, progress, resume)
-    tuned_test = base_test if history.best_step == 0 else session.score_test(test_pool)
+    tuned_test = base_test if base_test and history.best_step == 0 else session.score_test(test_pool)
     checkpoint = store_learned(training_set, training, stored, destination, session.network, history)
+    if base_test:
+        base_arm = Arm(stored, history.at(0).metrics, base_test)
+    assert base_arm is not None, "one of both is there"
     return conclude(
         key,
-        Arm(stored, history.at(0).metrics, base_test),
+        base_arm,
         Arm(checkpoint, history.at(history.best_step).metrics, tuned_test),
         history, session, training_set,
         log=log, base_log=base_log, folder=report_folder or destination / "reports" / key,
         faster=speed_ratio(teacher.folder, checkpoint.folder, test_pool.documents) if teacher else None,
     )  # fmt: skip
+
+
+def declared_arm(
+    training_set: TrainingSet,
+    training: Training,
+    base: Path,
+    destination: Path,
+    settings: ContractSettings | None,
+    log: RunLog,
+    teacher: Callable[[Network], Teacher] | None = None,
+) -> Arm:
+    """Score the space's encoder as it is: what a network from scratch is worth is told by this, not by its own start.
+
+    Of a classification it is the linear probe on the encoder's vectors.
+    """
+    as_is = {"start": "pretrained", "layers": None, "trainable": "none", "pretrain": None}
+    declared = training.model_copy(update=as_is)
+    stored = store_base(training_set, declared, base, destination, settings)
+    session = begin(training_set, declared, stored, log=log, learns=False, teacher=teacher)
+    validation = learn(session).at(0).metrics
+    pool = session.pool(training_set.split("test"))
+    session.prepare(pool)
+    return Arm(stored, validation, session.score_test(pool))
 
 
 def begin(
@@ -148,6 +184,7 @@ def begin(
     learns: bool = True,
     shared: Shared | None = None,
     teacher: Callable[[Network], Teacher] | None = None,
+    epoch_steps: int | None = None,
 ) -> Session:
     """Return a session at its start: nothing has learned, and test is not looked at.
 
@@ -166,7 +203,7 @@ def begin(
         fast = gains_by_bfloat16(network, batch)
     network.fast = fast
     return Session(
-        network, to_learn, check, training, tokenize=tokenize, log=log, learns=learns,
+        network, to_learn, check, training, tokenize=tokenize, log=log, learns=learns, epoch_steps=epoch_steps,
         texts=pretraining_texts(training_set, training) if training.pretrain else (),
         teacher=teacher(network) if teacher else None,
     )  # fmt: skip
@@ -225,8 +262,9 @@ def log_start(
     base: Checkpoint,
     session: Session,
     base_log: RunLog | None = None,
+    compared: Checkpoint | None = None,
 ) -> None:
-    """Log what a run is made of."""
+    """Log what a run is made of; ``compared`` is the checkpoint of ``base_log``."""
     network = session.network
     frozen, layers = network.layers
     contract = Contract.model_validate(base.contract)
@@ -236,7 +274,11 @@ def log_start(
         "max_tokens": contract.max_tokens,
         "layer": contract.layer,
     }
-    told = _SOURCES - {"negatives"} | {"head", "search"}  # elsewhere: by the training set, the objective, the trials
+    told = _SOURCES - {"negatives"} | {
+        "head",
+        "search",
+        "curve",
+    }  # elsewhere: by the training set, the objective, the trials
     chosen = training.model_dump(mode="json", exclude=told)
     log.params({
         **shared,
@@ -250,9 +292,9 @@ def log_start(
         **{f"objective_{name}": value for name, value in session.settings.items()},
     })  # fmt: skip
     log.tags({"training_key": key, "arm": "tuned"})
-    if base_log:
-        base_log.params(shared)
-        base_log.tags({"training_key": key, "arm": "base", "checkpoint": base.digest})
+    if base_log and compared:
+        base_log.params({**shared, "base_checkpoint": compared.digest})
+        base_log.tags({"training_key": key, "arm": "base", "checkpoint": compared.digest})
 
 
 def _shown(value: str | float | list[object] | dict[str, object] | None) -> str | int | float | bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ from vector_assets.training.objectives import (
 from vector_assets.training.optimizing import Optimizer
 from vector_assets.training.retrieval import Pool, pool_of
 from vector_assets.training.scoring import Scored, Tokenize, score_pool
-from vector_assets.training.stages import Stage, TextStage, take_step
+from vector_assets.training.stages import Stage, TextStage, repeated, take_step
 from vector_assets.training.teacher import Teacher
 from vector_assets.training.watch import Evaluated, Watch
 
@@ -49,12 +50,15 @@ class Session:
         texts: Sequence[str] = (),
         teacher: Teacher | None = None,
         learns: bool = True,
+        epoch_steps: int | None = None,
     ) -> None:
         """Tokenise, compute what never changes, and start the objective's head where it has one.
 
         ``texts`` are read before the pairs where ``pretrain`` is declared; a ``teacher`` knows all texts already. With
-        ``learns`` False it is only to be scored, and what learning needs is left out.
+        ``learns`` False it is only to be scored, and what learning needs is left out. An epoch has so many
+        ``epoch_steps``, whatever there is to read; None reads everything once.
         """
+        self._epoch_steps = epoch_steps
         self.network, self.training, self._tokenize, self.log = network, training, tokenize, log
         self._teacher = teacher
         self.widths = widths_of(training, network)
@@ -121,7 +125,13 @@ class Session:
 
     def gap(self, found: Evaluated, metric: str) -> float:
         """Return how much better the weights of now score on what they learned from than they did on validation."""
-        return self.score(self._learned).metrics[metric] - found.metrics[metric] if self._learned.queries else 0.0
+        if self._learned.queries:
+            return self.score(self._learned).metrics[metric] - found.metrics[metric]
+        if metric != "accuracy" or self.head is None:
+            return 0.0
+        said = self.head.predict(self.network.encode(self._tokenize(self._learned.documents, False)))
+        right = [self.labels[n] == label for n, label in zip(said, self._learned.labels, strict=True)]
+        return float(np.mean(right)) - found.metrics[metric]
 
     def watch(self) -> Watch:
         """Return what watches validation of this session."""
@@ -161,7 +171,8 @@ class Session:
         """Return the batches of one epoch."""
         assert self.objective is not None, "of texts alone there is another stage"
         lengths = [len(one) for one in self._documents]
-        return self.objective.batches(self._train, lengths, size=self.training.batch_size, generator=generator)
+        draw = partial(self.objective.batches, self._train, lengths, size=self.training.batch_size, generator=generator)
+        return repeated(draw, self._epoch_steps)
 
     def optimizer(self) -> Optimizer:
         """Return the optimiser of network and head."""
@@ -208,7 +219,7 @@ class Session:
                 TextStage(
                     self.network, self._text_objective(training.objective), self._documents, name="train",
                     epochs=self.epochs, batch_size=training.batch_size, learning_rate=self.learning_rate,
-                    looks=self.looks,
+                    looks=self.looks, steps=self._epoch_steps,
                 )
             ]  # fmt: skip
         if training.pretrain is None:

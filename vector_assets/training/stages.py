@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -78,8 +79,10 @@ class TextStage:
         batch_size: int,
         learning_rate: float,
         looks: int,
+        steps: int | None = None,
     ) -> None:
-        """``ids`` are the tokens of the texts."""
+        """``ids`` are the tokens of the texts; ``steps`` makes an epoch longer or shorter than one reading."""
+        self._steps = steps
         self.name, self.epochs, self.looks, self.learning_rate = name, epochs, looks, learning_rate
         self._network, self._objective, self._ids, self._size = network, objective, ids, batch_size
 
@@ -94,7 +97,8 @@ class TextStage:
 
     def batches(self, generator: np.random.Generator) -> list[list[int]]:
         """Any texts together, of like length; one alone has nothing to be told from."""
-        made = shuffled([len(one) for one in self._ids], size=self._size, generator=generator)
+        lengths = [len(one) for one in self._ids]
+        made = repeated(partial(shuffled, lengths, size=self._size, generator=generator), self._steps)
         return [batch for batch in made if len(batch) > 1]
 
     def optimizer(self) -> Optimizer:
@@ -113,6 +117,14 @@ class TextStage:
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Put it back."""
         self._objective.restore(state)
+
+
+def repeated(draw: Callable[[], list[list[int]]], steps: int | None) -> list[list[int]]:
+    """Return the batches of one reading, or of as many as make so many steps, the last cut short."""
+    made = draw()
+    while steps and made and len(made) < steps:
+        made += draw()
+    return made[:steps]
 
 
 def take_step(loss: torch.Tensor, optimizer: Optimizer, rate: float) -> float:
