@@ -147,6 +147,8 @@ def _happened(stage: str, values: Mapping[str, Any]) -> str:
         return "; ".join(filter(None, [f"{values.get('points')} points, {done}", str(values.get("warning") or "")]))
     if stage == "export":
         return f"{values.get('files')} files at {values.get('url')}{'' if values.get('written') else ', as before'}"
+    if stage == "scores":
+        return f"{values.get('evaluated')} evaluated now; {values.get('main_scores')}"
     return f"picture of generation {values.get('generation')}"
 
 

@@ -335,3 +335,29 @@ def test_any_attributes_load_or_give_one_line_each(attributes: object) -> None:
 @given(st.text())
 def test_any_text_loads_or_is_refused_with_a_line(text: str) -> None:
     assert find_problems(text, "f")
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ("{tasks: {}}", "9: scores.tasks: found an empty mapping; expected at least 1 item"),
+        ("{tasks: {A: {kind: sts}}}", "9: scores.tasks.A.pairs: is missing; expected text"),
+        ("{tasks: {A: {kind: rank, pairs: p}}}", "9: scores.tasks.A"),
+        ("{tasks: {../A: {kind: sts, pairs: p}}}", "9: scores.tasks"),
+        ("{tasks: {A: {kind: retrieval}}}", "9: scores.tasks.A: queries stand neither here nor in evaluation"),
+        ("{tasks: {A: {kind: retrieval, queries: q}}}", "9: scores.tasks.A: queries and qrels belong together"),
+        ("{tasks: {A: {kind: clustering}}}", "9: scores.tasks.A: file and labels: expected exactly one of the two"),
+        (
+            "{tasks: {A: {kind: clustering, labels: title}}}",
+            "9: scores.tasks.A.labels: title is also read",
+        ),
+        ("{tasks: {A: {kind: clustering, labels: n}}}", "9: scores.tasks.A.labels: n is a field of type number"),
+        ("{tasks: {A: {kind: clustering, labels: x}}}", "9: scores.tasks.A.labels: x is not a declared field"),
+        ("{tasks: {A: {kind: classification, train: t}}}", "9: scores.tasks.A: train and test belong together"),
+        ("{tasks: {A: {kind: sts, pairs: p}}, space: b}", "9: scores.space: b is not a space of texts; expected text"),
+    ],
+)
+def test_wrong_scores_are_one_line(scores: str, expected: str) -> None:
+    text = GOOD.replace("{title: text}", "{title: text, n: number}") + f"  filters: [n]\n  scores: {scores}\n"
+    (problem,) = problems(text)
+    assert problem.startswith(expected), problem

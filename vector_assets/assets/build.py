@@ -15,6 +15,7 @@ from vector_assets.assets.map import build_map
 from vector_assets.assets.raw import build_raw
 from vector_assets.assets.resources import WORKSPACE
 from vector_assets.assets.schedules import build_schedules
+from vector_assets.assets.scores import build_scores
 from vector_assets.assets.sensors import build_automation_sensor, build_source_sensor
 from vector_assets.assets.training_set import build_training_set
 from vector_assets.spec import Collection
@@ -37,6 +38,7 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         build_index(collection),
         build_map(collection),
         *([build_export(collection, collection.export)] if collection.export else []),
+        *([build_scores(collection, collection.scores)] if collection.scores else []),
     ]
     sensors: list[dg.SensorDefinition] = [build_automation_sensor(collection)]
     if collection.automation.on_change:

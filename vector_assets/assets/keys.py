@@ -5,7 +5,7 @@ import dagster as dg
 from vector_assets.spec import Collection
 
 #: In the order of the flow; the CLI's --stage takes these words.
-STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map", "export")
+STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map", "export", "scores")
 
 #: Stages that run only when they are named: in no schedule, by no condition, not with all the others.
 ON_REQUEST = ("learning_curve",)
@@ -26,6 +26,8 @@ def stage_keys(collection: Collection, stage: str) -> list[dg.AssetKey]:
     if stage == "encoder":
         return [key(stage, collection, name) for name in collection.spaces]
     if stage == "export" and collection.export is None:
+        return []
+    if stage == "scores" and collection.scores is None:
         return []
     return [key(stage, collection)]
 

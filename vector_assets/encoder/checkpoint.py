@@ -27,6 +27,7 @@ from vector_assets.encoder.contract import (
     Contract,
     ContractSettings,
     derive_contract,
+    is_static,
     read_contract,
     read_json,
     write_contract,
@@ -37,6 +38,7 @@ from vector_assets.encoder.image.files import check_image_folder, is_image_check
 from vector_assets.encoder.intact import write_manifest
 from vector_assets.encoder.text.layers import take_layer
 from vector_assets.encoder.text.model import TextEncoder
+from vector_assets.encoder.text.static import limit_tokens
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
 
@@ -68,6 +70,8 @@ def make_checkpoint(
             _state_settings(working, contract)
             if settings.layer is not None:
                 take_layer(working, contract.layer)
+        if is_static(working):
+            limit_tokens(working, contract.max_tokens)
         if weights:
             _replace(working, weights)
         write_contract(working, contract)

@@ -49,7 +49,8 @@ class Contract(BaseModel):
     dims: int = Field(ge=1, description="Width as served: the first of the model's dims, scaled to length 1 again.")
     layer: Layer = Field(
         default=-1,
-        description="The layer whose token vectors are pooled: 1 is the first, -1 the last, mix all of them.",
+        description="The layer whose token vectors are pooled: 1 is the first, -1 the last, mix all of them, 0 the "
+        "table below them, which knows no context.",
     )
     max_tokens: int = Field(ge=3, description="Longer texts are cut here, special tokens included.")
     lowercase: bool = Field(description="Texts are lower-cased before they are split into tokens.")
@@ -112,7 +113,7 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
     pooling, dims = _pooling(folder, config)
     # sentence-transformers stores no such cut, so that of a stored checkpoint stands in its contract alone.
     stated = read_json(folder / CONTRACT_FILE, optional=True)
-    own: Layer = stated.get("layer", -1)
+    own: Layer = stated.get("layer", 0 if is_static(folder) else -1)
     served = asked.dims or stated.get("dims") or dims
     if served > dims:
         raise EncoderError(f"{folder}: dims {served} is more than the {dims} that the encoder gives; expected fewer")
@@ -158,6 +159,12 @@ def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EncoderError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def is_static(folder: Path) -> bool:
+    """Tell whether a model is a table of token vectors, without layers that see more than one token."""
+    first = next(iter(modules_of(folder)), None)
+    return first is not None and str(first["type"]).rsplit(".", 1)[-1] == "StaticEmbedding"
 
 
 def modules_of(folder: Path) -> list[Mapping[str, Any]]:

@@ -17,7 +17,8 @@ from vector_assets.encoder.image.encoder import ImageEncoder
 from vector_assets.encoder.image.files import check_image_folder, is_image_checkpoint
 from vector_assets.encoder.provider.checkpoint import PREFIX, make_provider_checkpoint
 from vector_assets.encoder.provider.encoder import ProviderEncoder
-from vector_assets.encoder.resolve import ModelLookup, resolve_encoder
+from vector_assets.encoder.resolve import STATIC, ModelLookup, resolve_encoder
+from vector_assets.encoder.static import make_static_checkpoint
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint
 from vector_assets.spec import ImageSpace, Space
@@ -64,4 +65,6 @@ def store_untrained(
         return make_image_checkpoint(source, root, settings=settings)
     if name.startswith(PREFIX):
         return make_provider_checkpoint(name, root, settings=settings)
+    if name.startswith(STATIC):
+        return make_static_checkpoint(name, root, folder=folder, models=models, settings=settings)
     return make_checkpoint(resolve_encoder(name, folder=folder, models=models), root, settings=settings)

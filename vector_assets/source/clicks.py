@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
 from vector_assets.errors import SourceError
-from vector_assets.records import BadRow, KeyColumn
-from vector_assets.source.formats import ENDINGS, READERS, Request
+from vector_assets.records import KeyColumn
+from vector_assets.source.columns import read_columns, text_of
 from vector_assets.source.keys import parse_key, row_key
-from vector_assets.source.storable import is_storable
-from vector_assets.source.storage import SourceFile, find_files, open_bytes, open_seekable
+from vector_assets.source.storage import find_files
 from vector_assets.source.values import WrongValue, convert, found, plain
 
 NEEDED = ("query", "shown", "position", "clicked")
@@ -39,8 +38,9 @@ def read_clicks(url: str, key: Sequence[KeyColumn], *, timed: bool = False) -> I
 
     With ``timed`` a line without ``time`` is none.
     """
+    needed, optional = ((*NEEDED, "time"), ("session",)) if timed else (NEEDED, OPTIONAL)
     for file in find_files(url):
-        with closing(_lines(file, timed=timed)) as lines:
+        with closing(read_columns(file, needed, optional)) as lines:
             for where, values in lines:
                 yield as_impression(values, key, where, timed=timed)
 
@@ -64,46 +64,6 @@ def as_impression(
         session="" if values.get("session") is None else text_of("session", values["session"], where),
         time=time,
     )
-
-
-def require_columns(needed: Sequence[str], there: Sequence[str], where: str) -> None:
-    """Raise SourceError that names the first column that is not there."""
-    for name in needed:
-        if name not in there:
-            raise SourceError(f"{where}: has no column {name}; it has {', '.join(there)}")
-
-
-def text_of(name: str, value: object, where: str) -> str:
-    """Return text, or a whole number as text. Raises SourceError."""
-    value = plain(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise SourceError(f"{where}: {name} is {found(value)}; expected text")
-    if not is_storable(value):
-        raise SourceError(f"{where}: {name} has a NUL character or half a surrogate pair")
-    return value
-
-
-def _lines(file: SourceFile, *, timed: bool) -> Generator[tuple[str, dict[str, object]]]:
-    kind = ENDINGS.get(file.ending)
-    if kind is None:
-        raise SourceError(
-            f"{file.name}: the ending does not tell the format; expected .jsonl, .csv, .tsv or .parquet (or with .gz)"
-        )
-    opened = open_seekable if kind == "parquet" else open_bytes
-    wanted: list[str] = [*NEEDED, *OPTIONAL]
-    if kind != "jsonl":
-        there: list[str] = []
-        with opened(file) as stream:
-            next(iter(READERS[kind](stream, Request(file.name, (), there.extend))), None)  # the header alone
-        require_columns((*NEEDED, "time") if timed else NEEDED, there, file.name)
-        wanted = [name for name in wanted if name in there]
-    with opened(file) as stream:
-        for line in READERS[kind](stream, Request(file.name, wanted, lambda names: None)):
-            if isinstance(line, BadRow):
-                raise SourceError(f"{line.where}: {line.error}")
-            yield line.where, dict(zip(wanted, line.values, strict=True))
 
 
 def _position(value: object, where: str) -> int:

@@ -14,6 +14,7 @@ from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
+from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, TextSpace
@@ -29,7 +30,9 @@ __all__ = [
     "Automation",
     "Chunking",
     "ClassHead",
+    "ClassificationTask",
     "Clicks",
+    "ClusteringTask",
     "Collection",
     "Curve",
     "Drift",
@@ -50,6 +53,8 @@ __all__ = [
     "PythonCodeSource",
     "QueueSource",
     "Relevance",
+    "RetrievalTask",
+    "Scores",
     "Search",
     "Source",
     "Space",
@@ -57,6 +62,8 @@ __all__ = [
     "Split",
     "SqlSource",
     "Start",
+    "StsTask",
+    "Task",
     "TextSpace",
     "Training",
 ]

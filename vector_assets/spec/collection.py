@@ -17,6 +17,7 @@ from vector_assets.spec.field import FieldType
 from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
+from vector_assets.spec.scores import RetrievalTask, Scores, StsTask
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 
 
@@ -34,6 +35,7 @@ class Collection(Spec):
     spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
     index: Index = Index()
     evaluation: Evaluation | None = None
+    scores: Scores | None = None
     export: Export | None = None
     freshness: Duration | None = Field(
         default=None, description="How long a row may wait for its vector, such as 15m; a check turns red beyond it."
@@ -71,7 +73,7 @@ class Collection(Spec):
     def _names_refer(self) -> Collection:
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
-            *self._misplaced_images(), *self._cannot_retrain(),
+            *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self
@@ -81,6 +83,31 @@ class Collection(Spec):
             yield "drift.retrain: no space declares train:, so there is nothing to retrain; expected false"
         elif self.drift and self.drift.retrain and not self.automation.on_change:
             yield "drift.retrain: asks by automation, which is off; expected automation: {on_change: true} beside it"
+
+    @property
+    def scored_space(self) -> str | None:
+        """The space whose encoder the tasks of ``scores`` ask: the one that is named, else the first of texts."""
+        texts = [name for name, space in self.spaces.items() if space.kind == "text"]
+        return (self.scores.space if self.scores else None) or next(iter(texts), None)
+
+    def _cannot_score(self) -> Iterator[str]:
+        if self.scores is None:
+            return
+        space = self.spaces.get(self.scored_space or "")
+        if space is None or space.kind != "text":
+            texts = ", ".join(name for name, one in self.spaces.items() if one.kind == "text") or "a space of texts"
+            yield f"scores.space: {self.scored_space or 'none'} is not a space of texts; expected {texts}"
+            return
+        for name, task in self.scores.tasks.items():
+            labels = None if isinstance(task, RetrievalTask | StsTask) else task.labels
+            if labels in space.fields:
+                yield f"scores.tasks.{name}.labels: {labels} is also read by the space; expected another field"
+            elif labels is not None and self.fields.get(labels, "category") != "category":
+                kind = self.fields[labels]
+                yield f"scores.tasks.{name}.labels: {labels} is a field of type {kind}; expected a category"
+            asked = self.evaluation is not None and self.evaluation.queries is not None
+            if isinstance(task, RetrievalTask) and task.queries is None and not asked:
+                yield f"scores.tasks.{name}: queries stand neither here nor in evaluation; expected them in one place"
 
     def _reserved(self) -> Iterator[str]:
         for name in self.fields:
@@ -131,6 +158,9 @@ class Collection(Spec):
             if space.train and space.train.split.by_time and not space.train.from_file:
                 yield f"{where}.train.split.by_time", space.train.split.by_time
         yield from (("filters", name) for name in self.filters)
+        for name, task in (self.scores.tasks if self.scores else {}).items():
+            if not isinstance(task, RetrievalTask | StsTask) and task.labels:
+                yield f"scores.tasks.{name}.labels", task.labels
         yield from (("evaluation.slices", name) for name in (self.evaluation.slices if self.evaluation else ()))
 
     def _chunked_twice(self) -> Iterator[str]:

@@ -48,7 +48,7 @@ class ImageSpace(Spec):
     @field_validator("encoder")
     @classmethod
     def _is_a_folder(cls, value: str) -> str:
-        if value == "minilm" or value.startswith("provider:"):
+        if value == "minilm" or value.startswith(("provider:", "static:")):
             raise ValueError("must be ./folder, hf:owner/name@revision or models:/NAME@alias of a vision model")
         return value
 

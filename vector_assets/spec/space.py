@@ -60,7 +60,9 @@ class TextSpace(Spec):
     encoder: str = Field(
         default="minilm",
         min_length=1,
-        description="minilm, hf:owner/name@revision, ./folder, models:/NAME@alias or provider:MODEL.",
+        description="minilm, hf:owner/name@revision, ./folder, models:/NAME@alias, provider:MODEL, or static: before "
+        "one of the first four: the mean of its token vectors, whatever stands beside them. Some hundred times cheaper "
+        "and worse, the arm to compare with; it cannot be trained.",
     )
     max_tokens: int | None = Field(default=None, ge=8, description="Shorter than the encoder's own limit, for speed.")
     dims: int | None = Field(
@@ -95,6 +97,18 @@ class TextSpace(Spec):
                 raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
             if self.dims is not None:
                 raise ValueError(f"dims: {self.encoder} is as wide as its provider makes it; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> TextSpace:
+        if self.encoder.startswith("static:"):
+            behind = self.encoder.removeprefix("static:")
+            if not behind or behind.startswith(("static:", "provider:")):
+                raise ValueError(f"encoder: {self.encoder} names no model folder; expected static:minilm or the like")
+            if self.train is not None:
+                raise ValueError(f"train: {self.encoder} is a table of token vectors and is not trained; leave it out")
+            if self.layer is not None:
+                raise ValueError(f"layer: {self.encoder} is what is below all layers; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from vector_assets.stores.training_sets import training_of
 
 #: Under which names the training stage and its caller tag a run.
 DAGSTER_RUN, DAGSTER_URL = "dagster/run_id", "dagster/run_url"
-_NOTE = "mlflow.note.content"
+NOTE = "mlflow.note.content"
 _CONTEXTS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -76,9 +76,9 @@ def page_tags(
         run = tags.get(DAGSTER_RUN, "")
         note += f", asked for by [Dagster run {run.partition('-')[0]}]({tags[DAGSTER_URL]})"
     if training_set is None:
-        return {**tags, _NOTE: f"{note}. Untrained: there is nothing to learn from."}
+        return {**tags, NOTE: f"{note}. Untrained: there is nothing to learn from."}
     note += f". Learns from training set `{training_set.digest[:12]}`; key `{key[:12]}`."
-    return {**tags, KEY: key, "training_set": training_set.digest, _NOTE: note}
+    return {**tags, KEY: key, "training_set": training_set.digest, NOTE: note}
 
 
 def continue_killed(tracking: Tracking, experiment: str, run: TrackedRun, key: str) -> None:

@@ -12,7 +12,8 @@ from psycopg import sql
 from vector_assets.embedding.text import row_text
 from vector_assets.errors import SourceError
 from vector_assets.records import Key, Value
-from vector_assets.source.clicks import NEEDED, Impression, as_impression, read_clicks, require_columns, text_of
+from vector_assets.source.clicks import NEEDED, Impression, as_impression, read_clicks
+from vector_assets.source.columns import require_columns, text_of
 from vector_assets.source.judged import read_graded
 from vector_assets.source.keys import row_key
 from vector_assets.source.pairs_file import collect_labels, read_labels, read_pairs, read_triplets

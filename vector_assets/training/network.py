@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vector_assets.encoder.contract import derive_contract, own_width
+from vector_assets.encoder.contract import derive_contract, is_static, own_width
 from vector_assets.encoder.text.batching import token_batches
 from vector_assets.encoder.text.layers import MIX_TENSOR
 from vector_assets.encoder.text.model import cut
@@ -52,6 +52,8 @@ class Network:
         shared: Shared | None = None,
     ) -> None:
         self.name = str(folder)
+        if is_static(folder):
+            raise EncoderError(f"{folder}: is a table of token vectors, which is not trained; expected a transformer")
         self._model: Any = load_sentence_transformer(folder)
         self._transformer: Any = self._model[0].model
         self.fast = fast

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 
 from vector_assets.encoder.canary_file import read_canaries
-from vector_assets.encoder.contract import Contract, read_contract
+from vector_assets.encoder.contract import Contract, is_static, read_contract
 from vector_assets.encoder.files import check_folder, checkpoint_digest
 from vector_assets.encoder.text.batching import token_batches
 from vector_assets.encoder.text.engine import Engine
 from vector_assets.encoder.text.packed import PackedEngine, is_packable
 from vector_assets.encoder.text.plain import PlainEngine, load_sentence_transformer, rust_tokenizer
 from vector_assets.encoder.text.precision import MIN_COSINE, SAMPLE_TEXTS, PrecisionReport, has_bfloat16, measure
+from vector_assets.encoder.text.static import load_static
 from vector_assets.encoder.text.tokens import TextTokens, TokenIds
 from vector_assets.errors import EncoderError, NotFinite
 from vector_assets.records import Canary, Encoded, Vectors
@@ -47,7 +48,7 @@ class TextEncoder:
 
     @property
     def engine(self) -> str:
-        """Name of the engine in use: plain or packed."""
+        """Name of the engine in use: plain, packed or static."""
         return self._engine.name
 
     @property
@@ -81,7 +82,11 @@ class TextEncoder:
         for place, text in enumerate(texts):
             if not text or text.isspace():
                 raise EncoderError(f"text {place} of {len(texts)} is empty: an empty text has no vector, leave it out")
-        return self._tokens(texts, prefix)
+        found = self._tokens(texts, prefix)
+        if not all(found.ids):
+            place = next(place for place, ids in enumerate(found.ids) if not ids)
+            raise EncoderError(f"text {place} of {len(texts)} has no token of the table, so it has no vector")
+        return found
 
     def _run(self, tokens: TokenIds, *, fast: bool) -> Vectors:
         vectors = np.empty((len(tokens.ids), self.dims), np.float32)
@@ -99,6 +104,8 @@ class TextEncoder:
             raise EncoderError(f"{self.folder}: the tokenizer has tokens that the model has no vector for") from None
 
     def _is_fast(self) -> bool:
+        if self._engine.name == "static":
+            return False  # there is one precision
         if self._precision == "auto":
             if self._report is None and not has_bfloat16():
                 self._report = PrecisionReport("full", speedup=0.0, mean_cosine=1.0, min_cosine=1.0)
@@ -112,6 +119,8 @@ class TextEncoder:
         return self._precision == "fast"
 
     def _load(self, engine: EngineName) -> tuple[Engine, TextTokens]:
+        if engine != "packed" and is_static(self.folder):
+            return load_static(self.folder, self.contract.max_tokens)
         if engine != "plain" and is_packable(self.folder):
             found = self._load_packed()
             if engine == "packed" or self._is_same(*found):

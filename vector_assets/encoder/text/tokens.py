@@ -29,8 +29,9 @@ class TokenIds:
 class TextTokens:
     """Splits texts with the Rust tokenizer itself: all cores, no padding, no Python object per token."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, *, special: bool = True) -> None:
+        """``special``: with the tokens that the model wants around each text; a text may have none without them."""
+        self._tokenizer, self._special = tokenizer, special
         tokenizer.no_padding()
         side = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.enable_truncation(max_tokens, direction=side.lower())
@@ -38,7 +39,7 @@ class TextTokens:
     def __call__(self, texts: Sequence[str], prefix: str = "") -> TokenIds:
         """Return the ids of prefix + text. What overflows the limit is what the tokenizer had to leave out."""
         stripped = [(prefix + text).strip() for text in texts]
-        encodings = self._tokenizer.encode_batch_fast(stripped)
+        encodings = self._tokenizer.encode_batch_fast(stripped, add_special_tokens=self._special)
         return TokenIds(
             ids=[encoding.ids for encoding in encodings],
             truncated=np.array([bool(encoding.overflowing) for encoding in encodings], dtype=np.bool_),
