@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -110,46 +110,59 @@ def show_launched(console: Console, launched: Launched) -> None:
 
 
 def _happened(stage: str, values: Mapping[str, Any]) -> str:
-    if stage == "raw":
-        if not values.get("read", True):
-            return "the source looks as it did; not read again"
-        if values.get("in_place"):
-            capture = values.get("capture")
-            return f"used in place; changes are {'noted by triggers' if capture == 'trigger' else f'not: {capture}'}"
-        return ", ".join(
-            f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values
-        )
-    if stage == "training_set":
-        return "drawn" if values.get("drawn") else "kept"
-    if stage == "encoder":
-        if values.get("trained_now"):
-            from vector_assets.metrics import shown_metric  # numpy is not needed to say anything else
+    return _SAID.get(stage, _drawn)(values)
 
-            metric = next((name.removeprefix("base_test_") for name in values if name.startswith("base_test_")), "")
-            old, new = values.get(f"base_test_{metric}", 0.0), values.get(f"test_{metric}", 0.0)
-            return f"trained; {shown_metric(metric)} {old:.3f} -> {new:.3f}"
+
+def _read(values: Mapping[str, Any]) -> str:
+    if not values.get("read", True):
+        return "the source looks as it did; not read again"
+    if values.get("in_place"):
+        capture = values.get("capture")
+        return f"used in place; changes are {'noted by triggers' if capture == 'trigger' else f'not: {capture}'}"
+    return ", ".join(
+        f"{values[name]:,} {name}" for name in ("inserted", "updated", "deleted", "unreadable") if name in values
+    )
+
+
+def _trained(values: Mapping[str, Any]) -> str:
+    from vector_assets.metrics import shown_metric  # numpy is not needed to say anything else
+
+    if not values.get("trained_now"):
         return f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
-    if stage == "embeddings":
-        return (
-            ", ".join(
-                f"{values[name]:,} {name}"
-                for name in ("encoded", "reused", "unchanged", "removed", "empty", "failed")
-                if values.get(name)
-            )
-            or "nothing to do"
-        )
-    if stage == "candidate":
-        return f"{values.get('decision')}: {values.get('reason')}"
-    if stage == "index":
-        return f"generation {values.get('generation')} is live ({values.get('action')})"
-    if stage == "learning_curve":
-        done = "measured" if values.get("measured_now") else "known; nothing trained"
-        return "; ".join(filter(None, [f"{values.get('points')} points, {done}", str(values.get("warning") or "")]))
-    if stage == "export":
-        return f"{values.get('files')} files at {values.get('url')}{'' if values.get('written') else ', as before'}"
-    if stage == "scores":
-        return f"{values.get('evaluated')} evaluated now; {values.get('main_scores')}"
+    metric = next((name.removeprefix("base_test_") for name in values if name.startswith("base_test_")), "")
+    old, new = values.get(f"base_test_{metric}", 0.0), values.get(f"test_{metric}", 0.0)
+    return f"trained; {shown_metric(metric)} {old:.3f} -> {new:.3f}"
+
+
+def _embedded(values: Mapping[str, Any]) -> str:
+    counted = ("encoded", "reused", "unchanged", "removed", "empty", "failed")
+    return ", ".join(f"{values[name]:,} {name}" for name in counted if values.get(name)) or "nothing to do"
+
+
+def _measured(values: Mapping[str, Any]) -> str:
+    done = "measured" if values.get("measured_now") else "known; nothing trained"
+    return "; ".join(filter(None, [f"{values.get('points')} points, {done}", str(values.get("warning") or "")]))
+
+
+def _exported(values: Mapping[str, Any]) -> str:
+    return f"{values.get('files')} files at {values.get('url')}{'' if values.get('written') else ', as before'}"
+
+
+def _drawn(values: Mapping[str, Any]) -> str:
     return f"picture of generation {values.get('generation')}"
+
+
+_SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "raw": _read,
+    "training_set": lambda values: "drawn" if values.get("drawn") else "kept",
+    "encoder": _trained,
+    "learning_curve": _measured,
+    "embeddings": _embedded,
+    "candidate": lambda values: f"{values.get('decision')}: {values.get('reason')}",
+    "index": lambda values: f"generation {values.get('generation')} is live ({values.get('action')})",
+    "export": _exported,
+    "scores": lambda values: f"{values.get('evaluated')} evaluated now; {values.get('main_scores')}",
+}
 
 
 def show_status(console: Console, found: Mapping[str, Status]) -> None:
