@@ -136,7 +136,11 @@ def compare(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) 
     }
 
 
-def draw(curves: Mapping[str, list[tuple[float, float, float]]], path: Path) -> None:
+def draw(
+    curves: Mapping[str, list[tuple[float, float, float]]],
+    path: Path,
+    title: str = "Pairs of texts of 20 unseen intents",
+) -> None:
     """Draw the true-accept rate over the false-accept rate, and write the points beside it as CSV."""
     from matplotlib.figure import Figure
 
@@ -144,7 +148,7 @@ def draw(curves: Mapping[str, list[tuple[float, float, float]]], path: Path) -> 
     axes = figure.subplots()
     for name, points in curves.items():
         axes.plot([point[0] for point in points], [point[1] for point in points], label=name, lw=1.6)
-    axes.set(xscale="log", xlabel="false accepts", ylabel="true accepts", title="Pairs of texts of 20 unseen intents")
+    axes.set(xscale="log", xlabel="false accepts", ylabel="true accepts", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path.with_suffix(".png"))

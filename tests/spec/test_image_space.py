@@ -11,13 +11,19 @@ GOOD = """type: vector_assets.CollectionComponent
 attributes:
   name: shop
   source: {kind: file, path: a.jsonl}
-  fields: {title: text, photo: image}
+  fields: {title: text, photo: image, kind: category}
   spaces:
     photo: {kind: image, fields: [photo], encoder: ./model}
     text: {fields: [title]}
 """
 KINDS = "expected to be ./folder, hf:owner/name@revision or models:/NAME@alias of a vision model"
+TRIPLET = "train: {objective: triplet, labels: kind"
 IMAGE_IN_TEXT = "a field of another type, or a space of kind image"
+
+
+def test_an_encoder_of_images_learns_from_labels() -> None:
+    text = GOOD.replace("./model", f"./model, {TRIPLET}, augment: {{tilt: 9, rotations: true}}}}")
+    assert not find_problems(text, "d")
 
 
 def problems(old: str, new: str) -> list[str]:
@@ -49,7 +55,35 @@ def test_texts_and_images_are_declared_side_by_side(tmp_path: object) -> None:
         ("[photo]", "[title]", "7: spaces.photo.fields", "title is of type text; expected one field of type image"),
         ("./model", "./model, pooling: max", "7: spaces.photo.pooling", "one of cls, mean, pooler, projection"),
         ("./model", "./model, chunk: {by: sentence}", "7: spaces.photo.chunk", "an image is not cut into chunks"),
-        ("./model", "./model, train: {pairs: a}", "7: spaces.photo.train", "encoders of images are not trained yet"),
+        (
+            "./model", "./model, train: {pairs: a}", "7: spaces.photo.train",
+            "found contrastive; an encoder of images learns from labels; expected one of triplet, classification",
+        ),
+        ("./model", f"./model, {TRIPLET}, trainable: lora}}", "7: spaces.photo.train.trainable", "found lora; of an"),
+        ("./model", f"./model, {TRIPLET}, learn_tokens: 9}}", "7: spaces.photo.train.learn_tokens", "no tokens"),
+        ("./model", f"./model, {TRIPLET}, matryoshka: [8]}}", "7: spaces.photo.train.matryoshka", "is served whole"),
+        (
+            "./model", f"./model, {TRIPLET}, search: {{batch_size: [8]}}}}", "7: spaces.photo.train.search",
+            "are not searched yet",
+        ),
+        ("./model", f"./model, {TRIPLET}, curve: {{}}}}", "7: spaces.photo.train.curve", "are not drawn yet"),
+        (
+            "./model", f"./model, {TRIPLET}, start: scratch, trainable: all}}", "7: spaces.photo.train.start",
+            "starts from its own weights",
+        ),
+        (
+            "./model", f"./model, {TRIPLET}, pretrain: {{objective: denoising}}}}", "7: spaces.photo.train.pretrain",
+            "it needs texts",
+        ),
+        ("./model", f"./model, {TRIPLET}, augment: {{}}}}", "7: spaces.photo.train.augment", "changes nothing"),
+        (
+            "./model", "./model, train: {objective: triplet, labels: photo}", "7: spaces.photo.train.labels",
+            "photo is also read by the space",
+        ),
+        (
+            "[title]}", "[title], train: {objective: triplet, labels: kind, augment: {tilt: 9}}}",
+            "8: spaces.text.train.augment", "changes images, and this space reads text",
+        ),
         ("./model", "./model, max_tokens: 9", "7: spaces.photo.max_tokens", "an image has no tokens to count; leave"),
         ("[title]}", "[title, photo]}", "8: spaces.text.fields", "photo is an image; expected " + IMAGE_IN_TEXT),
         (

@@ -28,6 +28,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
     declared = collection.spaces[space].train
     labelled = declared is not None and declared.labels is not None
     alone = declared is not None and declared.objective in UNLABELLED
+    read = collection.spaces[space].kind
 
     @dg.asset(
         key=key("training_set", collection, space),
@@ -38,7 +39,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         code_version=CODE_VERSION,
         automation_condition=when_drifted(collection, space),
         description=(
-            f"{'Labelled texts' if labelled else 'Texts' if alone else 'Pairs'} that the encoder of {space} "
+            f"{f'Labelled {read}s' if labelled else 'Texts' if alone else 'Pairs'} that the encoder of {space} "
             "learns from, with whole groups held out for validation and test. "
             "Kept until it is refreshed: by the retraining schedule, by drift, or by a launch with refresh: true."
         ),

@@ -73,7 +73,7 @@ def make_checkpoint(
         if is_static(working):
             limit_tokens(working, contract.max_tokens)
         if weights:
-            _replace(working, weights)
+            replace_tensors(working, weights)
         write_contract(working, contract)
         destination = root / checkpoint_digest(working)
         if not is_whole(destination):
@@ -118,7 +118,8 @@ def _state_settings(folder: Path, contract: Contract) -> None:
         _write_json(own, stated | {"prompts": prompts})
 
 
-def _replace(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+def replace_tensors(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write trained tensors over the stored ones of these names. Raises EncoderError for one that is not stored."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 

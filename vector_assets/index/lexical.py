@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vector_assets.encoder.image.samples import ImageText
 from vector_assets.metrics import Scores
 from vector_assets.records import JudgedQuery
 
@@ -34,7 +35,7 @@ def bm25_rankings(
     Only words that some query asks for are told apart: all others count for a row's length alone, so the scores are
     those of a whole index at a fraction of its memory: 4 bytes a word of the rows, 8 a posting.
     """
-    asked = {query.id: words(query.text) for query in judged}
+    asked = {query.id: [] if isinstance(query.text, ImageText) else words(query.text) for query in judged}
     numbers = {word: number for number, word in enumerate(sorted({w for each in asked.values() for w in each}), 1)}
     keys: list[str] = []
     documents: list[array[int]] = []

@@ -33,12 +33,15 @@ class Pair:
 class TrainingSet:
     """A snapshot of pairs with its splits. ``digest`` is over the pairs; ``report`` counts what was left out.
 
+    Of images a document is the sha256 of one, and ``images`` is a folder that has them, by that name.
+
     Of clicks it has what each position came to as well: ``position_03_propensity``.
     """
 
     digest: str
     pairs: tuple[Pair, ...]
     report: Mapping[str, float]
+    images: Path | None = None
 
     def split(self, name: SplitName) -> tuple[Pair, ...]:
         """The pairs of one split, in stored order."""

@@ -1,6 +1,7 @@
 """What a user declares: frozen pydantic models, one file per noun. YAML and Python are the same model."""
 
 from vector_assets.spec.any_space import Space
+from vector_assets.spec.augment import Augment
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
 from vector_assets.spec.collection import Collection
@@ -27,6 +28,7 @@ __all__ = [
     "POSTGRES_TYPES",
     "SEARCHED",
     "UNLABELLED",
+    "Augment",
     "Automation",
     "Chunking",
     "ClassHead",

@@ -173,7 +173,7 @@ class Collection(Spec):
         images = {name for name, kind in self.fields.items() if kind == "image"}
         for where, name in self._mentions():
             space = self.spaces.get(where.split(".")[1]) if where.startswith("spaces.") else None
-            wants_image = space is not None and space.kind == "image"
+            wants_image = space is not None and space.kind == "image" and where.endswith(".fields")
             if wants_image and name not in images:
                 yield f"{where}: {name} is of type {self.fields[name]}; expected one field of type image"
             if not wants_image and name in images:

@@ -8,15 +8,22 @@ from pydantic import Field, field_validator, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
 from vector_assets.spec.space import Chunking
-from vector_assets.spec.training import Training
+from vector_assets.spec.training import LABELLED, Training
 
 ImagePooling = Literal["cls", "mean", "pooler", "projection"]
 _TEXT_ONLY = {
     "chunk": "an image is not cut into chunks",
-    "train": "encoders of images are not trained yet",
     "max_tokens": "an image has no tokens to count",
     "query_prefix": "an image has no text before it",
     "document_prefix": "an image has no text before it",
+}
+
+_TRAINED_TEXT_ONLY = {
+    "pretrain": "it needs texts",
+    "matryoshka": "an image's vector is served whole",
+    "learn_tokens": "an image has no tokens to count",
+    "search": "settings of image encoders are not searched yet",
+    "curve": "learning curves of image encoders are not drawn yet",
 }
 
 
@@ -35,6 +42,12 @@ class ImageSpace(Spec):
         description="What is taken for the vector: cls (the class token), mean (of all places), pooler (the model's "
         "own), projection (of CLIP, into the space that it shares with texts). Left out: projection for CLIP, pooler "
         "for SigLIP and convolutional networks, else cls.",
+    )
+
+    train: Training | None = Field(
+        default=None,
+        description="From labels: classification, triplet or arcface. A document of the training set is the sha256 of "
+        "a row's image, which is read again from the row when it is learned from.",
     )
 
     @model_validator(mode="before")
@@ -57,7 +70,21 @@ class ImageSpace(Spec):
         """An image is never cut."""
         return Chunking()
 
-    @property
-    def train(self) -> Training | None:
-        """Encoders of images are taken as they are."""
-        return None
+    @model_validator(mode="after")
+    def _learns_from_labels(self) -> ImageSpace:
+        train = self.train
+        if train is None:
+            return self
+        if train.objective not in LABELLED:
+            raise ValueError(
+                f"train.objective: found {train.objective}; an encoder of images learns from labels; expected one of "
+                f"{', '.join(LABELLED)}"
+            )
+        for wrong in sorted({*train.trainables} & {"lora", "mix"}):
+            raise ValueError(f"train.trainable: found {wrong}; of an encoder of images learn all, last_<k> or head")
+        if train.start != "pretrained":
+            raise ValueError(f"train.start: found {train.start}; an encoder of images starts from its own weights")
+        for key, why in _TRAINED_TEXT_ONLY.items():
+            if getattr(train, key) is not None:
+                raise ValueError(f"train.{key}: {why}; leave it out of a space of kind image")
+        return self

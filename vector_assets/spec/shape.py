@@ -17,7 +17,7 @@ def model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
     found: list[object] = [model]
     for part in loc:
         found = [inner for annotation in found for inner in _step(annotation, part)]
-    models = [kind for annotation in found for kind in models_in(annotation)]
+    models = list(dict.fromkeys(kind for annotation in found for kind in models_in(annotation)))
     return models[0] if len(models) == 1 else None
 
 

@@ -116,6 +116,8 @@ class TextSpace(Spec):
         train = self.train
         if train is None:
             return self
+        if train.augment:
+            raise ValueError("train.augment: changes images, and this space reads text; leave it out")
         layers = (self.layer, *((train.search.layer if train.search else None) or ()))
         if "mix" in train.trainables and "mix" not in layers:
             raise ValueError("train.trainable: mix learns the weights of layers; the space needs layer: mix")

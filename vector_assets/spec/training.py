@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vector_assets.spec.augment import Augment
 from vector_assets.spec.base import ColumnName, Share, Spec
 from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.head import HEADED, ClassHead
@@ -83,9 +84,10 @@ class Training(Spec):
     split: Split = Split()
     trainable: Trainable = Field(
         default="last_2",
-        description="last_<k> layers, all of the encoder, lora (low-rank additions to every layer, stored merged), "
-        "head: the classification alone, on vectors that stay as they are (the linear probe, learned on); mix: the "
-        "weights of layer: mix alone; none: nothing, for a search among layers as they are.",
+        description="last_<k> layers (stages of a convolutional network), all of the encoder, lora (low-rank additions "
+        "to every layer, stored merged), head: the classification alone, on vectors that stay as they are (the linear "
+        "probe, learned on); mix: the weights of layer: mix alone; none: nothing, for a search among layers as they "
+        "are.",
     )
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     head: ClassHead = Field(
@@ -108,6 +110,9 @@ class Training(Spec):
         default=0.2,
         description="Warn of too little data when training adds more than this to how much better what was learned "
         "scores than validation (accuracy: when it is this much better).",
+    )
+    augment: Augment | None = Field(
+        default=None, description="For images: random changes while learning; images are learned from as is without it."
     )
     search: Search | None = Field(
         default=None,

@@ -7,10 +7,13 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import cast
 
+import numpy as np
+
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.question import question_vectors
 from vector_assets.embedding.run import sync_one
 from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.encoder.intact import require_intact
 from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
@@ -93,8 +96,17 @@ class CollectionStore:
         return lambda: {part.space: self._encoder(part.checkpoint) for part in generation.parts}
 
     def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
-        """Encode questions with a generation's checkpoints: (n, dims), unit length."""
-        return question_vectors(generation, self._encoder, texts=texts)
+        """Encode questions with a generation's checkpoints: (n, dims), unit length. Some may be images as text."""
+        pictured = np.array([isinstance(text, ImageText) for text in texts], np.bool_)
+        if not pictured.any():
+            return question_vectors(generation, self._encoder, texts=texts)
+        vectors = np.zeros((len(texts), generation.dims), np.float32)
+        images = [from_text(text) for text in texts if isinstance(text, ImageText)]
+        vectors[pictured] = question_vectors(generation, self._encoder, images=images)
+        if not pictured.all():
+            words = [text for text in texts if not isinstance(text, ImageText)]
+            vectors[~pictured] = question_vectors(generation, self._encoder, texts=words)
+        return vectors
 
     def canaries(self, generation: Generation) -> Checked:
         """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""

@@ -16,12 +16,14 @@ import numpy as np
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.index.drift import MINIMUM
-from vector_assets.records import Encoder, Generation, Key, Part, Vectors
+from vector_assets.records import Encoder, Generation, Input, Key, Pair, Part, Vectors
 from vector_assets.source.chunking import chunk_spans
 from vector_assets.source.keys import row_key
 from vector_assets.stores.arrays import to_array
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.pictures import still_there
 from vector_assets.stores.relation import columns
 
 _AT_ONCE = 256
@@ -60,8 +62,7 @@ class DriftSamples:
             keys, vectors = self.rows(generation, part)
             sample = Sample("rows first indexed", version, since, frozenset(keys), vectors)
         else:
-            found = self._texts(training_set, "document")
-            pieces = [(key, piece) for text, key in found if (piece := _piece(text, part))]
+            pieces = self._pieces(training_set, part)
             vectors = self._encoded(generation, part, [piece for _, piece in pieces])
             keys = [key for key, _ in pieces if key]
             sample = Sample(f"training set {training_set[:12]}", version, since, frozenset(keys), vectors)
@@ -86,7 +87,10 @@ class DriftSamples:
     def asked(self, generation: Generation, part: Part, texts: Sequence[str]) -> Vectors:
         """Encode questions for one part of the vector, as search does."""
         encoder = self._encoder(generation, part)
-        found = [encoder.encode_queries(texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE)]
+        asked: Sequence[Input] = [text for text in texts if not isinstance(text, ImageText)]
+        if part.kind == "image":
+            asked = [from_text(text) for text in texts if isinstance(text, ImageText)]
+        found = [encoder.encode_queries(asked[at : at + _AT_ONCE]) for at in range(0, len(asked), _AT_ONCE)]
         return np.concatenate(found) if found else np.zeros((0, part.dims), np.float32)
 
     def training_set(self, part: Part) -> str | None:
@@ -210,7 +214,17 @@ class DriftSamples:
         with self.database.connect() as connection:
             return [(str(text), str(key)) for text, key in connection.execute(query).fetchall()]
 
-    def _encoded(self, generation: Generation, part: Part, texts: Sequence[str]) -> Vectors:
+    def _pieces(self, training_set: str, part: Part) -> list[tuple[str, Input]]:
+        """Return what an encoder reads of some training texts or images, with their row keys."""
+        found = self._texts(training_set, "document")
+        if part.kind == "text":
+            return [(key, piece) for text, key in found if (piece := _piece(text, part))]
+        of = self.store
+        pairs = [Pair("", name, "", "train", key) for name, key in found]
+        there = still_there(of.workspace, of.collection, part.space, of.relation, pairs)
+        return [(pair.key, image) for pair, image in there]
+
+    def _encoded(self, generation: Generation, part: Part, texts: Sequence[Input]) -> Vectors:
         encoder = self._encoder(generation, part)
         found = [encoder.encode_documents(texts[at : at + _AT_ONCE]).vectors for at in range(0, len(texts), _AT_ONCE)]
         return np.concatenate(found) if found else np.zeros((0, part.dims), np.float32)

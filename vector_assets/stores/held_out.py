@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from vector_assets.encoder.image.samples import to_text
 from vector_assets.records import JudgedQuery, Pair
 from vector_assets.source.judged import read_judged
 from vector_assets.source.storage import find_files
 from vector_assets.spec import Collection
+from vector_assets.stores.pictures import still_there
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.workspace import Workspace
 
 
 def held_out(workspace: Workspace, collection: Collection, relation: Relation) -> list[JudgedQuery]:
-    """Return the declared queries, else those of the test splits that the encoders were trained beside."""
+    """Return the declared queries, else those of the test splits that the encoders were trained beside.
+
+    A question that is an image has it as its text, as a canary is stored.
+    """
     evaluation = collection.evaluation
     if evaluation and evaluation.queries and evaluation.qrels:
         return read_judged(collection.resolve(evaluation.queries), collection.resolve(evaluation.qrels), relation.key)
@@ -22,7 +28,11 @@ def held_out(workspace: Workspace, collection: Collection, relation: Relation) -
     for space in collection.spaces:
         stored = workspace.checkpoints.encoder(collection.name, space)
         if stored and stored.training_set:
-            found += of_test_split(space, workspace.checkpoints.training_set(stored.training_set).split("test"))
+            pairs = workspace.checkpoints.training_set(stored.training_set).split("test")
+            if collection.spaces[space].kind == "image":
+                there = still_there(workspace, collection, space, relation, pairs)
+                pairs = tuple(replace(pair, document=to_text(image)) for pair, image in there)
+            found += of_test_split(space, pairs)
     return found
 
 

@@ -9,7 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.files import check_folder
+from vector_assets.encoder.image.checkpoint import ImageSettings
+from vector_assets.encoder.image.files import check_image_folder
 from vector_assets.encoder.open import Settings, settings_of, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound, SpecError
@@ -17,6 +19,7 @@ from vector_assets.records import Checkpoint, Comparison, TrainingSet
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
 from vector_assets.stores.mlflow_runs import TrackedRun
+from vector_assets.stores.pictures import forget_images, with_images
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
@@ -38,9 +41,10 @@ def settle_encoder(
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
     settings = settings_of(declared)
-    if declared.train is None or not isinstance(settings, ContractSettings):
+    if declared.train is None:
         return _untrained(workspace, collection, space, settings, tags)
-    base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model)
+    check = check_image_folder if isinstance(settings, ImageSettings) else check_folder
+    base = resolve_encoder(declared.encoder, folder=collection.folder, models=workspace.tracked_model, check=check)
     training_set = drawn_training_set(workspace, collection, space)
     digest = training_set.digest
     stored = store_base(training_set, declared.train, base, workspace.checkpoint_folder, settings)
@@ -103,13 +107,14 @@ def _train(
     space: str,
     training_set: TrainingSet,
     base: Path,
-    settings: ContractSettings,
+    settings: Settings,
     tags: dict[str, str],
     progress: Callable[[Progress], None] | None,
     teacher: Checkpoint | None,
     key: str,
 ) -> None:
     training = training_of(collection, space)
+    training_set = with_images(workspace, collection, space, training_set, key)
     unfinished = workspace.checkpoint_folder / ".unfinished"
     runs = SearchRuns(workspace.tracking, f"{collection.name}/{space}", tags, search_folder(unfinished, key))
     opened = runs.kept if training.search else runs.new
@@ -151,6 +156,7 @@ def _train(
         )  # fmt: skip
     resume_of(unfinished, trained.key).clear()
     clear(search_folder(unfinished, trained.key))
+    forget_images(workspace, key)
 
 
 def _teacher(workspace: Workspace, collection: Collection, space: str) -> Checkpoint | None:
@@ -196,7 +202,7 @@ def _report_folder(
     training_set: TrainingSet,
     training: Training,
     base: Path,
-    settings: ContractSettings,
+    settings: Settings,
     teacher: Checkpoint | None,
 ) -> Path:
     digest = teacher.digest if teacher else None

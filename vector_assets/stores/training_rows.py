@@ -10,6 +10,7 @@ from typing import cast
 from psycopg import sql
 
 from vector_assets.embedding.text import row_text
+from vector_assets.encoder.image.decode import is_readable
 from vector_assets.errors import SourceError
 from vector_assets.records import Key, Value
 from vector_assets.source.clicks import NEEDED, Impression, as_impression, read_clicks
@@ -21,7 +22,8 @@ from vector_assets.source.sql_connection import read_columns, read_url
 from vector_assets.source.values import convert
 from vector_assets.spec import UNLABELLED, Clicks, Collection, FieldPairs, LabelsFile, Relevance, Training
 from vector_assets.spec.labels import Outside
-from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.pictures import name_of
+from vector_assets.stores.relation import Relation
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.clicks import pairs_from_clicks
 from vector_assets.training.pairs import PairRow
@@ -38,6 +40,7 @@ class TrainingRows:
         """Read nothing yet."""
         self._workspace, self._collection, self._training = workspace, collection, training
         self._fields = collection.spaces[space].fields
+        self._of_images = collection.spaces[space].kind == "image"
         self.report: dict[str, float] = {}
 
     def read(self) -> Iterator[PairRow]:
@@ -190,19 +193,31 @@ class TrainingRows:
         by, by_time = (None, None) if self._training.from_file else (split.by, split.by_time)
         wanted = [name for name in (field, by, by_time) if name is not None]
         relation = self._relation
-        query = sql.SQL("select {}, {} from {} r order by {}").format(
-            relation.source_key("r"), columns([*wanted, *self._fields], "r"), relation.table, relation.source_key("r")
-        )
+        key, read = relation.source_key("r"), relation.inputs([*wanted, *self._fields], "r")
+        query = sql.SQL("select {}, {} from {} r order by {}").format(key, read, relation.table, key)
         size = len(relation.key)
         with self._workspace.database.connect() as connection, connection.cursor(name="pairs") as cursor:
-            cursor.itersize = 5000
+            cursor.itersize = 32 if self._of_images else 5000
             for found in cursor.execute(query):
                 values = cast(list[Value], list(found[size:]))
                 of_field = values.pop(0) if field is not None else None
                 group = str(values.pop(0) or "") if by is not None else ""
                 time = values.pop(0) if by_time is not None else None
+                document = self._document(values, needed=field is None or of_field is not None)
                 row = PairRow(
-                    row_key(cast(Key, found[:size])), "", row_text(values), group,
+                    row_key(cast(Key, found[:size])), "", document, group,
                     time=cast(datetime | None, convert(time, "datetime")),  # a column in place may be a date
                 )  # fmt: skip
                 yield row, of_field
+
+    def _document(self, values: Sequence[Value], *, needed: bool) -> str:
+        """Return a row's text, or the name of its image; "" where there is none, or a broken one."""
+        if not self._of_images:
+            return row_text(values)
+        (image,) = values
+        if not needed or not isinstance(image, bytes):
+            return ""
+        if not is_readable(image):
+            self.report["broken_image"] = self.report.get("broken_image", 0) + 1
+            return ""
+        return name_of(image)

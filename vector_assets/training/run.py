@@ -16,11 +16,15 @@ import numpy as np
 from vector_assets.encoder.canaries import PER_ROLE
 from vector_assets.encoder.checkpoint import make_checkpoint
 from vector_assets.encoder.contract import Contract, ContractSettings
+from vector_assets.encoder.image.checkpoint import ImageSettings, make_image_checkpoint
+from vector_assets.encoder.image.files import is_image_checkpoint
+from vector_assets.encoder.open import Settings, stored_contract
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
 from vector_assets.spec import LABELLED, Training
 from vector_assets.training.arms import Arm, Trained, conclude
 from vector_assets.training.enough import SPLITS
+from vector_assets.training.image import open_network, with_rotations
 from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.lower import Shared
 from vector_assets.training.network import Network
@@ -41,14 +45,14 @@ _SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "
 _NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher", "curve"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start"}
+_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start", "augment"}
 
 
 def training_key(
     training_set: str,
     training: Training,
     base: str,
-    settings: ContractSettings | None = None,
+    settings: Settings | None = None,
     *,
     teacher: str | None = None,
 ) -> str:
@@ -78,13 +82,15 @@ def store_base(
     training: Training,
     base: Path,
     destination: Path,
-    settings: ContractSettings | None = None,
+    settings: Settings | None = None,
 ) -> Checkpoint:
     """Store the untrained arm like any checkpoint; its digest is an ingredient of the training key.
 
     A student with fewer layers is cut out of ``base``: untrained, it is the arm that the trained one is compared with.
     From scratch it is the fresh network, which knows nothing; there ``declared_arm`` is what is compared with.
     """
+    if isinstance(settings, ImageSettings):
+        return make_image_checkpoint(base, destination, settings=settings)
     documents, queries = canary_texts(training_set, seed=training.seed)
     if training.layers or training.start == "scratch":
         with TemporaryDirectory() as folder:
@@ -105,7 +111,7 @@ def train(
     destination: Path,
     log: RunLog,
     base_log: RunLog,
-    settings: ContractSettings | None = None,
+    settings: Settings | None = None,
     report_folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume_folder: Path | None = None,
@@ -116,7 +122,7 @@ def train(
     Validation chooses the weights, the base's among them. Test is scored once per checkpoint and chooses nothing.
     With a ``resume_folder`` a run that was killed goes on where it was; the caller clears it (``resume_of``) once it
     has recorded what came of it. A distillation needs the stored ``teacher``, whose vectors are computed once and kept
-    below ``destination``.
+    below ``destination``. Of images ``settings`` are ImageSettings, and the training set has them.
     """
     stored = store_base(training_set, training, base, destination, settings)
     key = training_key(
@@ -155,7 +161,7 @@ def declared_arm(
     training: Training,
     base: Path,
     destination: Path,
-    settings: ContractSettings | None,
+    settings: Settings | None,
     log: RunLog,
     teacher: Callable[[Network], Teacher] | None = None,
 ) -> Arm:
@@ -191,8 +197,13 @@ def begin(
     bfloat16 is used as ``fast`` says, or the ``saved`` run did, or a measurement finds. What ``shared`` networks have
     computed of frozen layers is not computed again. A student has a ``teacher``.
     """
-    tokenize = _tokenizer(base.folder)
     to_learn, check = training_set.split("train"), training_set.split("validation")
+    if is_image_checkpoint(base.folder):
+        images, pictures = open_network(base.folder, training_set, training)
+        rotates = training.augment and training.augment.rotations
+        shown = with_rotations(to_learn) if rotates else to_learn
+        return Session(images, shown, check, training, tokenize=pictures.tokenize, log=log, learns=learns)
+    tokenize = _tokenizer(base.folder)
     network = Network(
         base.folder, trainable=training.trainable, lora_rank=training.lora_rank, seed=training.seed, shared=shared
     )
@@ -221,6 +232,8 @@ def store_learned(
     learned = network.learned() if history.best_step else {}
     if not learned:
         return base
+    if is_image_checkpoint(base.folder):
+        return make_image_checkpoint(base.folder, destination, weights=learned)
     documents, queries = canary_texts(training_set, seed=training.seed)
     return make_checkpoint(base.folder, destination, documents=documents, queries=queries, weights=learned)
 
@@ -267,18 +280,15 @@ def log_start(
     """Log what a run is made of; ``compared`` is the checkpoint of ``base_log``."""
     network = session.network
     frozen, layers = network.layers
-    contract = Contract.model_validate(base.contract)
+    contract = stored_contract(base.contract)
+    said = {"max_tokens", "layer"} if isinstance(contract, Contract) else {"model", "pooling"}
     shared: dict[str, str | int | float | bool] = {
         "training_set": training_set.digest,
         "base_checkpoint": base.digest,
-        "max_tokens": contract.max_tokens,
-        "layer": contract.layer,
+        **contract.model_dump(mode="json", include=said),
     }
-    told = _SOURCES - {"negatives"} | {
-        "head",
-        "search",
-        "curve",
-    }  # elsewhere: by the training set, the objective, the trials
+    # Told elsewhere: by the training set, the objective, the trials, the curve.
+    told = _SOURCES - {"negatives"} | {"head", "search", "curve"}
     chosen = training.model_dump(mode="json", exclude=told)
     log.params({
         **shared,

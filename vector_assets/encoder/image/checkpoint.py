@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vector_assets.encoder.canaries import make_canaries
 from vector_assets.encoder.canary_file import write_canaries
-from vector_assets.encoder.checkpoint import copy_model, is_whole, place, read_checkpoint
+from vector_assets.encoder.checkpoint import copy_model, is_whole, place, read_checkpoint, replace_tensors
 from vector_assets.encoder.contract import write_contract
 from vector_assets.encoder.files import checkpoint_digest
 from vector_assets.encoder.image.contract import ImageContract, read_image_contract
@@ -23,6 +25,9 @@ from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint
 from vector_assets.spec.image import ImagePooling
 
+if TYPE_CHECKING:
+    import torch
+
 _QUESTIONS = 2
 
 
@@ -33,8 +38,16 @@ class ImageSettings:
     pooling: ImagePooling | None = None
 
 
-def make_image_checkpoint(source: Path, root: Path, *, settings: ImageSettings | None = None) -> Checkpoint:
-    """Store a vision model's folder under its digest in ``root``, whole or not at all.
+def make_image_checkpoint(
+    source: Path,
+    root: Path,
+    *,
+    settings: ImageSettings | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> Checkpoint:
+    """Store a vision model's folder, with ``weights`` in place of its own tensors, under its digest in ``root``.
+
+    The folder appears whole or not at all.
 
     Raises EncoderError for folders that cannot be loaded or trusted, or whose processor does not fit the model.
     """
@@ -47,6 +60,8 @@ def make_image_checkpoint(source: Path, root: Path, *, settings: ImageSettings |
     working = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
     try:
         copy_model(source, working)
+        if weights:
+            replace_tensors(working, weights)
         write_contract(working, _contract(working, pooling))
         destination = root / checkpoint_digest(working)
         if not is_whole(destination):

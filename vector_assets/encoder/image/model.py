@@ -80,13 +80,24 @@ class VisionModel:
 
         with torch.inference_mode():
             parts = [
-                self._pooled(self._model(pixel_values=torch.from_numpy(pixels[start : start + _BATCH])))
+                self.pooled(self._model(pixel_values=torch.from_numpy(pixels[start : start + _BATCH])))
                 for start in range(0, len(pixels), _BATCH)
             ]
             vectors: Vectors = torch.cat(parts).float().numpy()
         return vectors
 
-    def _pooled(self, given: Any) -> Any:  # noqa: ANN401 - tensors, whose library is not imported here
+    @property
+    def module(self) -> Any:  # noqa: ANN401 - one of the models above
+        """The model of transformers, for training."""
+        return self._model
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """How the names of tensors begin that the pooling does not use: random, where the folder has none."""
+        return (self.pooling != "pooler" and self._known.pooler) or ("\0",)
+
+    def pooled(self, given: Any) -> Any:  # noqa: ANN401 - tensors, whose library is not imported here
+        """Return (n, dims) of what the model gives."""
         if self.pooling == "projection":
             return given.image_embeds
         if self.pooling == "pooler":
@@ -112,8 +123,7 @@ class VisionModel:
             except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise EncoderError(f"{self.folder}: cannot be loaded as {name}: {first}") from error
-        unused = () if self.pooling == "pooler" else self._known.pooler
-        missing = sorted(key for key in said["missing_keys"] if not key.startswith(unused or ("\0",)))
+        missing = sorted(key for key in said["missing_keys"] if not key.startswith(self.unused))
         if missing:
             raise EncoderError(
                 f"{self.folder}: the weights have no {missing[0]}{' and others' if missing[1:] else ''}, which "

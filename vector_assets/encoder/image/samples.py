@@ -34,9 +34,15 @@ def probe_image() -> bytes:
     return png(next(iter(_patterns())))
 
 
-def to_text(image: bytes) -> str:
+class ImageText(str):
+    """An image as a canary stores it, where texts stand; by its type, since a question may say anything."""
+
+    __slots__ = ()
+
+
+def to_text(image: bytes) -> ImageText:
     """Return an image as a canary stores it."""
-    return PREFIX + b64encode(image).decode("ascii")
+    return ImageText(PREFIX + b64encode(image).decode("ascii"))
 
 
 def from_text(text: str) -> bytes:
