@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from materialized import ProjectRuns, project_runs
 from project import write_project
-from test_full_run import Papers
 
 from vector_assets.assets import resources
 from vector_assets.assets.build import build_definitions
@@ -34,12 +34,9 @@ def _project(folder: Path, name: str, model: Path, curve: str = CURVE) -> Path:
 @pytest.fixture(scope="module")
 def curved(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = _project(tmp_path_factory.mktemp("curved"), "curved", tiny_model)
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "learning_curve")
+    with project_runs(workspace, folder, "raw", "training_set", "learning_curve") as found:
         yield found
 
 
@@ -52,8 +49,7 @@ def _runs(workspace: Workspace, experiment: str) -> tuple[Any, dict[str, Any]]:
     return parent, {run.info.run_name: run for run in reversed(runs) if run is not parent}
 
 
-def test_dagster_shows_the_picture_the_table_and_the_warning(curved: Papers) -> None:
-    assert curved.first
+def test_dagster_shows_the_picture_the_table_and_the_warning(curved: ProjectRuns) -> None:
     said = curved.first.metadata["learning_curve"]
     assert str(said["learning_curve"]).startswith("![learning_curve](data:image/png;base64,")
     rows = [row.data for row in said["curve"].records]  # type: ignore[attr-defined]
@@ -66,7 +62,7 @@ def test_dagster_shows_the_picture_the_table_and_the_warning(curved: Papers) -> 
 
 
 def test_mlflow_has_the_points_below_one_parent_with_the_curve_as_numbers_by_rows(
-    curved: Papers, workspace: Workspace
+    curved: ProjectRuns, workspace: Workspace
 ) -> None:
     parent, children = _runs(workspace, "curved/text")
     assert parent.info.run_name.startswith("learning curve ") and parent.info.status == "FINISHED"
@@ -80,7 +76,7 @@ def test_mlflow_has_the_points_below_one_parent_with_the_curve_as_numbers_by_row
     assert names == {"learning_curve.png", "learning_curve.csv"}
 
 
-def test_no_checkpoint_is_registered_or_left(curved: Papers, workspace: Workspace) -> None:
+def test_no_checkpoint_is_registered_or_left(curved: ProjectRuns, workspace: Workspace) -> None:
     assert not list(workspace.tracking._client().search_model_versions("name='curved.text'"))
     assert workspace.checkpoints.encoder("curved", "text") is None
     assert not list((workspace.checkpoint_folder / ".unfinished").glob("*"))
@@ -89,8 +85,7 @@ def test_no_checkpoint_is_registered_or_left(curved: Papers, workspace: Workspac
         assert connection.execute(asked).fetchone() == (0,)
 
 
-def test_a_second_run_trains_nothing(curved: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert curved.first
+def test_a_second_run_trains_nothing(curved: ProjectRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "update", lambda *_: pytest.fail("it learned again"))
     again = curved.run("learning_curve")
     assert again.metadata["learning_curve"]["measured_now"] is False and again.versions == {
@@ -99,7 +94,7 @@ def test_a_second_run_trains_nothing(curved: Papers, monkeypatch: pytest.MonkeyP
     assert again.metadata["learning_curve"]["curve"] == curved.first.metadata["learning_curve"]["curve"]
 
 
-def test_it_runs_only_when_it_is_asked_for(curved: Papers) -> None:
+def test_it_runs_only_when_it_is_asked_for(curved: ProjectRuns) -> None:
     assert "learning_curve" not in STAGES and stage_keys(curved.collection, "learning_curve") == [
         dg.AssetKey(["learning_curve", "curved", "text"])
     ]
@@ -127,7 +122,7 @@ def test_a_killed_curve_goes_on_below_its_parent(
     with pytest.raises(NotFound, match="is not drawn yet"):
         settle_curve(workspace, collection, "text", tags={})
     with dg.DagsterInstance.ephemeral() as instance:
-        Papers(folder, collection, instance).run("raw", "training_set")
+        ProjectRuns(folder, collection, instance).run("raw", "training_set")
     update, count = Session.update, [0]
 
     def torn(self: Session, *given: Any) -> float:

@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 from drawn_images import drawing
-from test_full_run import Papers
+from materialized import TO_LIVE, ProjectRuns, project_runs
 from tiny_vision import VIT, make_tiny_vision, set_processor
 
-from vector_assets.assets import resources
 from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.errors import SourceError
 from vector_assets.spec.load import load_collection
@@ -60,7 +58,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def signs(
     workspace: Workspace, session_home: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = tmp_path_factory.mktemp("project") / "defs" / "signs"
     (folder / "drawn").mkdir(parents=True)
     rows = []
@@ -73,14 +71,11 @@ def signs(
             rows.append({"id": f"r{label}_{copy}", "photo": name, "sign": sign, "drawer": f"d{copy}"})
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     declare(folder, model, "triplet")
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "encoder", "embeddings", "candidate", "index")
+    with project_runs(workspace, folder, *TO_LIVE) as found:
         yield found
 
 
-def test_images_go_from_files_to_a_trained_encoder_that_is_live(signs: Papers, workspace: Workspace) -> None:
+def test_images_go_from_files_to_a_trained_encoder_that_is_live(signs: ProjectRuns, workspace: Workspace) -> None:
     first = signs.first
     assert first and first.success
     drawn, encoder = first.metadata["training_set"], first.metadata["encoder"]
@@ -97,8 +92,7 @@ def test_images_go_from_files_to_a_trained_encoder_that_is_live(signs: Papers, w
     assert live and live.checkpoints == {"photo": checkpoint.digest}
 
 
-def test_held_out_images_are_the_questions_of_the_gate_and_of_drift(signs: Papers, workspace: Workspace) -> None:
-    assert signs.first
+def test_held_out_images_are_the_questions_of_the_gate_and_of_drift(signs: ProjectRuns, workspace: Workspace) -> None:
     store = CollectionStore(workspace, signs.collection)
     judged = store.judged()
     assert len(judged) == 2 * LABELS and all(isinstance(query.text, ImageText) for query in judged)
@@ -117,7 +111,7 @@ def test_held_out_images_are_the_questions_of_the_gate_and_of_drift(signs: Paper
     assert asked and asked.vectors.shape == (20, 24)
 
 
-def test_what_was_drawn_is_not_what_is_there(signs: Papers, workspace: Workspace, model: Path) -> None:
+def test_what_was_drawn_is_not_what_is_there(signs: ProjectRuns, workspace: Workspace, model: Path) -> None:
     again = signs.run("raw", "training_set", "encoder")
     assert again.metadata["encoder"]["trained_now"] is False
     (signs.folder / "drawn" / "0_0.png").write_bytes(drawing(0, 900))

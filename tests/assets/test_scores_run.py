@@ -6,18 +6,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 import pytest
+from materialized import TO_LIVE, ProjectRuns, project_runs
 from project import write_project
 from scipy.stats import spearmanr
-from test_full_run import Papers
 
-from vector_assets.assets import resources
 from vector_assets.assets.build import build_definitions
 from vector_assets.assets.graph import render_graph
 from vector_assets.errors import NotFound, SourceError, SpecError
-from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.score_data import ScoreData
 from vector_assets.stores.scores import score_live
@@ -53,23 +50,19 @@ def write_pairs(folder: Path, pairs: list[tuple[str, str, int]]) -> None:
 @pytest.fixture(scope="module")
 def scored(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Papers]:
+) -> Iterator[ProjectRuns]:
     folder = write_project(tmp_path_factory.mktemp("scored"), "scored", tiny_model, extra=SCORES)
     write_data(folder)
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(resources, "_workspace", lambda: workspace)
-        found = Papers(folder, load_collection(folder / "defs.yaml"), instance)
-        found.first = found.run("raw", "training_set", "encoder", "embeddings", "candidate", "index", "scores")
+    with project_runs(workspace, folder, *TO_LIVE, "scores") as found:
         yield found
 
 
-def results(scored: Papers, digest: str) -> dict[str, dict[str, object]]:
-    assert scored.first
+def results(scored: ProjectRuns, digest: str) -> dict[str, dict[str, object]]:
     folder = Path(str(scored.first.metadata["scores"]["results"])) / digest
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
-def test_the_asset_scores_three_arms_in_the_shape_of_mteb(scored: Papers, workspace: Workspace) -> None:
+def test_the_asset_scores_three_arms_in_the_shape_of_mteb(scored: ProjectRuns, workspace: Workspace) -> None:
     assert scored.first and scored.first.success
     said = scored.first.metadata["scores"]
     assert said["evaluated"] == 12
@@ -93,10 +86,9 @@ def test_the_asset_scores_three_arms_in_the_shape_of_mteb(scored: Papers, worksp
     assert found["Answers"]["scores"]["test"][0]["documents"] == 150  # type: ignore[index]
 
 
-def test_the_arms_are_the_checkpoints_that_they_say(scored: Papers, workspace: Workspace) -> None:
+def test_the_arms_are_the_checkpoints_that_they_say(scored: ProjectRuns, workspace: Workspace) -> None:
     from sentence_transformers import SentenceTransformer
 
-    assert scored.first
     tasks = score_live(CollectionStore(workspace, scored.collection), tags={})
     assert tasks.evaluated == 0
     by_name = {arm.name: arm for arm in tasks.arms}
@@ -111,8 +103,9 @@ def test_the_arms_are_the_checkpoints_that_they_say(scored: Papers, workspace: W
         assert tasks.score(arm.name, "Alike") == pytest.approx(wanted)
 
 
-def test_results_are_in_mlflow_and_unchanged_data_are_not_scored_again(scored: Papers, workspace: Workspace) -> None:
-    assert scored.first
+def test_results_are_in_mlflow_and_unchanged_data_are_not_scored_again(
+    scored: ProjectRuns, workspace: Workspace
+) -> None:
     client = workspace.tracking._client()
     experiment = client.get_experiment_by_name("scored/scores")
     assert experiment
@@ -140,7 +133,7 @@ def test_results_are_in_mlflow_and_unchanged_data_are_not_scored_again(scored: P
     write_pairs(scored.folder, PAIRS)
 
 
-def test_a_field_of_labels_is_split_as_the_training_was(scored: Papers, workspace: Workspace) -> None:
+def test_a_field_of_labels_is_split_as_the_training_was(scored: ProjectRuns, workspace: Workspace) -> None:
     assert scored.collection.scores
     store = CollectionStore(workspace, scored.collection)
     task = scored.collection.scores.tasks["Halves"].model_copy(update={"train": None, "test": None, "labels": "group"})
@@ -148,7 +141,7 @@ def test_a_field_of_labels_is_split_as_the_training_was(scored: Papers, workspac
     assert set(data.test.labels) == {"g9"} and set(data.train.labels) == {f"g{n}" for n in range(8)}  # type: ignore[union-attr]
 
 
-def test_of_many_rows_the_judged_ones_and_others_are_taken(scored: Papers, workspace: Workspace) -> None:
+def test_of_many_rows_the_judged_ones_and_others_are_taken(scored: ProjectRuns, workspace: Workspace) -> None:
     assert scored.collection.scores
     store = CollectionStore(workspace, scored.collection)
     few = scored.collection.scores.model_copy(update={"rows": 60})
@@ -159,7 +152,7 @@ def test_of_many_rows_the_judged_ones_and_others_are_taken(scored: Papers, works
     assert list(data.keys) == sorted(data.keys)  # type: ignore[union-attr]
 
 
-def test_data_that_do_not_fit_are_one_line(scored: Papers, workspace: Workspace, tmp_path: Path) -> None:
+def test_data_that_do_not_fit_are_one_line(scored: ProjectRuns, workspace: Workspace, tmp_path: Path) -> None:
     assert scored.collection.scores
     store = CollectionStore(workspace, scored.collection)
     data = ScoreData(store, scored.collection.scores, "text")
@@ -178,7 +171,7 @@ def test_data_that_do_not_fit_are_one_line(scored: Papers, workspace: Workspace,
         score_live(CollectionStore(workspace, scored.collection.model_copy(update={"name": "nowhere"})), tags={})
 
 
-def test_automation_scores_only_where_it_is_declared(scored: Papers) -> None:
+def test_automation_scores_only_where_it_is_declared(scored: ProjectRuns) -> None:
     def lines(on_change: bool) -> list[str]:
         assert scored.collection.scores
         scores = scored.collection.scores.model_copy(update={"on_change": on_change})
