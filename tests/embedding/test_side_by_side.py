@@ -11,7 +11,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.embedding import run as run_module
-from vector_assets.stores.sync import GenerationSync
+from vector_assets.stores.sync_pages import Pages
 from vector_assets.stores.workspace import Workspace
 
 
@@ -106,18 +106,18 @@ def test_vectors_are_taken_over_as_of_one_moment_while_another_run_changes_them(
     animals(4)
     store, title, _ = two_spaces(workspace, declare)
     store.use(title, KeywordEncoder(["body", "new"], seed="other"))
-    plain = GenerationSync._old_rows
+    plain = Pages._old_rows
     moved = []
 
-    def between(sync: GenerationSync, numbers: Sequence[int]) -> list[tuple[object, ...]]:
-        if not moved and sync.generation.number == 2:
+    def between(pages: Pages, numbers: Sequence[int]) -> list[tuple[object, ...]]:
+        if not moved and pages.generation.number == 2:
             moved.append(True)
             execute(f"update {name} set title = 'fish' where id = 1")
             store.catch_up(store.live())
             execute(f"update {name} set title = 'dog 1' where id = 1")
-        return plain(sync, numbers)
+        return plain(pages, numbers)
 
-    monkeypatch.setattr(GenerationSync, "_old_rows", between)
+    monkeypatch.setattr(Pages, "_old_rows", between)
     coming = store.embed().coming
     assert moved and coming
     ((vector,),) = execute(f'select subvector(vector, 1, 5)::text from embedding."{coming.table}" where k1 = 1')
