@@ -88,6 +88,7 @@ def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: ProjectRun
         same = {key for key, pair in test.items() if pair.label == test[query.own].label}
         assert set(query.relevant) == same - {query.own} != set()
     first = kinds.first.metadata["candidate"]
+    assert store.metric == "map", "what the gate decides by"
     assert "| candidate | " in str(first["arms"])
     found = evaluate_live(store, method="vector")
     assert (found.method, found.queries) == ("exact", len(judged))

@@ -181,6 +181,13 @@ def test_a_text_finds_those_of_its_label_and_never_itself() -> None:
     assert found.each.tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2, (1 + 2 / 3) / 2])
 
 
+def test_all_texts_of_a_large_label_count() -> None:
+    labels = ["x"] * 130 + ["y"] * 2
+    pool = pool_of([Pair("", f"text {n}", "g", "test", label=label) for n, label in enumerate(labels)])
+    vectors = np.array([[1, 0] if label == "x" else [0, 1] for label in labels], np.float32)
+    assert judge(pool, vectors, vectors).each.tolist() == pytest.approx([1.0] * 132), "129 of 129, not the first 100"
+
+
 @pytest.fixture(scope="module")
 def kinds() -> TrainingSet:
     """Twelve labels, each told by one of two words among fillers: a base does not see what the two have in common."""
