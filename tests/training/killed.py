@@ -55,6 +55,7 @@ def run(folder: Path, base: Path, objective: str, trainable: str, *, resumes: bo
         {
             "objective": objective, "labels" if labelled else "pairs": "given", "trainable": trainable,
             "learning_rate": 3e-3, "batch_size": 16, "evaluations_per_epoch": 2, "patience": 4, "max_epochs": 3,
+            **({"dropout": 0.1} if objective == "classification" else {}),
             **({"pretrain": {"objective": first, "batch_size": 16, "epochs": 3}} if first else {}),
         }
     )  # fmt: skip

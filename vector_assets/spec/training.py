@@ -94,6 +94,13 @@ class Training(Spec):
         default=ClassHead(), description="How classification and arcface hold and learn their weights per label."
     )
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share that the dropouts of the layers that learn zero at random in each step; 0.1 is what most "
+        "transformers were made with. For pairs and labels: it helps where many epochs over few texts are learned.",
+    )
     learn_tokens: int | None = Field(
         default=None, ge=8, description="Longer texts are cut here while learning, for speed; what is served is not."
     )
@@ -208,6 +215,14 @@ class Training(Spec):
             raise ValueError(
                 f"layers: {self.objective} keeps the encoder's own; expected objective: distillation or start: scratch"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _dropout_fits(self) -> Training:
+        if self.dropout and self.objective in UNLABELLED:
+            raise ValueError(f"dropout: {self.objective} learns from texts alone; leave dropout out")
+        if self.dropout and (still := {"head", "mix", "none"} & set(self.trainables)):
+            raise ValueError(f"dropout: no layer learns with trainable: {min(still)}; leave dropout out")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from vector_assets.encoder.text.plain import load_sentence_transformer, padded
 from vector_assets.errors import EncoderError
 from vector_assets.records import Vectors
 from vector_assets.training.adapters import add_adapters, merged
+from vector_assets.training.dropping import dropouts_in
 from vector_assets.training.lower import INFERENCE_TOKENS, Lower, Shared
 from vector_assets.training.mix import mix_of, with_mix
 
@@ -115,6 +116,10 @@ class Network:
                 yield
         finally:
             self._model.eval()
+
+    def dropouts(self) -> list[torch.nn.Dropout]:
+        """Return the dropouts of the layers that learn; EncoderError where there are none."""
+        return dropouts_in(self._layers[self._frozen :], self.name)
 
     @property
     def is_mix(self) -> bool:

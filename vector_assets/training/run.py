@@ -45,7 +45,7 @@ _SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "
 _NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher", "curve"}
 
 #: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start", "augment"}
+_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start", "augment", "dropout"}
 
 
 def training_key(

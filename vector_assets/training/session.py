@@ -11,6 +11,7 @@ import numpy as np
 from vector_assets.errors import SpecError
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import LABELLED, UNLABELLED, Training
+from vector_assets.training.dropping import dropping
 from vector_assets.training.heads import Head
 from vector_assets.training.network import Network
 from vector_assets.training.objectives import (
@@ -78,6 +79,7 @@ class Session:
         drawn = np.random.default_rng([training.seed, 1]).permutation(len(train))[:most]
         self._learned = self.pool([train[place] for place in sorted(drawn)])
         self.learns = learns and training.trainable != "none"
+        self._dropouts = network.dropouts() if self.learns and training.dropout else []
         if self.learns:
             network.prepare(self._documents + self._queries)
         for pool in (self._validation, self._learned):
@@ -182,9 +184,14 @@ class Session:
 
     def update(self, batch: Sequence[int], optimizer: Optimizer, rate: float) -> float:
         """Take one step and return the loss before it."""
+        assert self.objective is not None, "of texts alone there is another stage"
+        with dropping(self._dropouts, self.training.dropout):
+            seen = self._see(batch)
+        return take_step(self.objective.loss(seen), optimizer, rate)
+
+    def _see(self, batch: Sequence[int]) -> Seen:
         import torch
 
-        assert self.objective is not None, "of texts alone there is another stage"
         queries = self.network.embed([self._queries[place] for place in batch]) if self._queries else None
         documents = self.network.embed([self._documents[place] for place in batch])
         classes = torch.from_numpy(self._classes[batch]) if self.labels else None
@@ -194,7 +201,7 @@ class Session:
         seen = Seen(documents, queries, classes, negatives, weights)
         if self.network.dims < self.network.width and not self.training.matryoshka:
             seen = seen.cut(self.network.dims)
-        return take_step(self.objective.loss(seen), optimizer, rate)
+        return seen
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return nothing: the head is kept by itself."""
