@@ -245,6 +245,19 @@ def initdb_of(home: Path) -> int | None:
     return None
 
 
+def test_data_that_vanished_is_said_and_not_made_anew(used_home: Path, query: Query) -> None:
+    server = ensure_postgres(used_home)
+    query(server, "create table kept (n int)")
+    stop_postgres(used_home)
+    away = server.data_dir.with_name("away")
+    server.data_dir.rename(away)
+    with pytest.raises(DatabaseError, match=r"is gone, and the rows with it: put it back .*, or remove .*to start"):
+        ensure_postgres(used_home)
+    assert not server.data_dir.exists() and not list(server.data_dir.parent.glob("*.init-*"))
+    away.rename(server.data_dir)
+    assert query(ensure_postgres(used_home), "select count(*) from kept") == "0"
+
+
 def test_data_of_another_version_is_refused_with_what_to_do(used_home: Path) -> None:
     version = ensure_postgres(used_home).data_dir / "PG_VERSION"
     stop_postgres(used_home)

