@@ -17,7 +17,8 @@ from vector_assets.spec import HEADED, ClassHead, Training
         ({"objective": "arcface", "labels": "kind", "head": {"sample": 1.1}}, "less than or equal to 1"),
         ({"objective": "arcface", "labels": "kind", "head": {"processes": 0}}, "greater than or equal to 1"),
         ({"objective": "arcface", "labels": "kind", "head": {"processes": 65}}, "less than or equal to 64"),
-        ({"objective": "arcface", "labels": "kind", "head": {"start": "zero"}}, "'fitted' or 'random'"),
+        ({"objective": "arcface", "labels": "kind", "head": {"start": "zero"}}, "'fitted', 'means' or 'random'"),
+        ({"objective": "classification", "labels": "kind", "head": {"start": "means"}}, "expected fitted or random"),
         ({"objective": "arcface", "labels": "kind", "head": {"rate": 0.1}}, "Extra inputs"),
     ],
 )  # fmt: skip

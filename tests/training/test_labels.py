@@ -15,7 +15,7 @@ from runlog import MemoryLog
 
 from vector_assets.encoder import load_encoder
 from vector_assets.records import Pair, SplitName, TrainingSet
-from vector_assets.spec import Training
+from vector_assets.spec import ClassHead, Training
 from vector_assets.training import Trained, pairs_digest, train
 from vector_assets.training.objectives import ArcFace, Classification, Seen, Triplet
 from vector_assets.training.objectives.arcface import margin_scores
@@ -117,11 +117,34 @@ def test_arcfaces_gradient_goes_straight_through_the_margin() -> None:
     assert torch.allclose(cosines.grad, 64 * (share - torch.eye(3)[classes]), atol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_arcface_starts_at_the_directions_of_a_logistic_regression(classes: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    generator = np.random.default_rng(classes)
+    own = np.arange(60) % classes
+    vectors = (generator.standard_normal((60, 5)) + 2 * np.eye(classes, 5)[own] + 3).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # a share in common, as vectors of sentences have
+    objective = ArcFace()
+    objective.start(vectors, own, (vectors[:0], own[:0]))
+    assert objective.head is not None
+    weight = objective.head.weight.detach().numpy()
+    assert np.linalg.norm(weight, axis=1) == pytest.approx(np.ones(classes), abs=1e-6)
+    wanted = LogisticRegression(C=10.0, max_iter=1000).fit(vectors, own).coef_
+    wanted = np.concatenate([-wanted, wanted]) if classes == 2 else wanted
+    assert (weight * wanted).sum(1) / np.linalg.norm(wanted, axis=1) == pytest.approx(np.ones(classes), abs=1e-4)
+    means = ArcFace(ClassHead(start="means"))
+    means.start(vectors, own, (vectors[:0], own[:0]))
+    assert means.head is not None
+    near = means.head.weight.detach().numpy()
+    assert (near @ near.T).min() > 0.5 > (weight @ weight.T).min()  # the means are alike, and these are not
+
+
 def test_arcface_starts_from_the_means_and_looks_at_directions_only() -> None:
     import torch
 
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
-    objective = ArcFace()
+    objective = ArcFace(ClassHead(start="means"))
     objective.start(vectors, np.array([0, 0, 1]), (vectors[:0], np.array([], np.int64)))
     assert objective.head is not None
     mean = np.array([1.8, 0.6]) / np.hypot(1.8, 0.6)

@@ -128,6 +128,22 @@ def test_a_pretraining_that_makes_it_worse_is_not_kept(
     assert found.history.best_step == 0 and not found.improved
 
 
+def test_the_second_stage_has_all_patience_though_the_first_did_harm(
+    solved: TrainingSet, stored: Path, tokenize: Tokenize, short: Training, texts: list[str]
+) -> None:
+    declared = _first(short, "dropout_pairs", learning_rate=0.5).model_copy(update={"patience": 1})
+    session = Session(
+        Network(stored, trainable="last_2"), solved.split("train")[::6], solved.split("validation"), declared,
+        tokenize=tokenize, log=MemoryLog(), texts=texts,
+    )  # fmt: skip
+    from vector_assets.training.loop import learn
+
+    history = learn(session)
+    base, between, first = history.evaluations[:3]
+    assert between.metrics["mrr@10"] < base.metrics["mrr@10"]
+    assert first.step > between.step and {step.stage for step in history.steps} == {"pretrain", "train"}
+
+
 def test_the_head_of_a_classification_starts_as_the_linear_probe_of_what_was_learned_before(
     stored: Path, tokenize: Tokenize, texts: list[str], short: Training
 ) -> None:

@@ -10,7 +10,7 @@ from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
-from vector_assets.spec.head import HEADED, ClassHead
+from vector_assets.spec.head import HEADED, LABELLED, UNLABELLED, ClassHead
 from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
@@ -19,7 +19,7 @@ from vector_assets.spec.scores import ClassificationTask, ClusteringTask, Retrie
 from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import Chunking, TextSpace
-from vector_assets.spec.training import LABELLED, UNLABELLED, Training
+from vector_assets.spec.training import Training
 
 __all__ = [
     "HEADED",

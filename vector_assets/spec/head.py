@@ -8,7 +8,11 @@ from pydantic import Field
 
 from vector_assets.spec.base import Spec
 
-#: Objectives that learn a weight vector per label.
+#: Objectives that learn from texts with a label, and from texts alone; the others learn from pairs.
+LABELLED = ("triplet", "classification", "arcface")
+UNLABELLED = ("dropout_pairs", "denoising", "distillation")
+
+#: Those that learn a weight vector per label.
 HEADED = ("classification", "arcface")
 
 
@@ -31,8 +35,9 @@ class ClassHead(Spec):
         "step (Partial FC). The rest is neither read nor changed by the step. Of several processes each draws from "
         "its own labels.",
     )
-    start: Literal["fitted", "random"] = Field(
+    start: Literal["fitted", "means", "random"] = Field(
         default="fitted",
-        description="fitted: the labels' mean vectors (arcface), or a logistic regression (classification), on the "
-        "untrained vectors. random: normal with deviation 0.01, for more labels than can be fitted.",
+        description="fitted: a logistic regression on the untrained vectors, of which arcface takes the directions. "
+        "means, for arcface: the labels' mean vectors, which cost next to nothing with thousands of labels. random: "
+        "normal with deviation 0.01, for more labels than can be fitted.",
     )

@@ -9,14 +9,11 @@ from pydantic import Field, model_validator
 from vector_assets.spec.augment import Augment
 from vector_assets.spec.base import ColumnName, Share, Spec
 from vector_assets.spec.curve import Curve, Start
-from vector_assets.spec.head import HEADED, ClassHead
-from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES, Clicks, FieldPairs, LabelsFile, Relevance, Split
+from vector_assets.spec.head import ClassHead
+from vector_assets.spec.labels import PAIR_SOURCES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.search import SEARCHED, Search, Trainable
-
-#: Objectives that learn from texts with a label, and from texts alone; the others learn from pairs.
-LABELLED = ("triplet", "classification", "arcface")
-UNLABELLED = ("dropout_pairs", "denoising", "distillation")
+from vector_assets.spec.training_rules import check_training
 
 
 class Training(Spec):
@@ -130,31 +127,6 @@ class Training(Spec):
     )
     seed: int = Field(default=0, ge=0, description="Draws the split and the order; the same seed, the same run.")
 
-    @model_validator(mode="after")
-    def _learns_from_what_it_can(self) -> Training:
-        if self.objective in UNLABELLED:
-            for key in ("labels", *PAIR_SOURCES):
-                if getattr(self, key) is not None:
-                    raise ValueError(f"{key}: {self.objective} learns from the rows' texts alone; leave {key} out")
-            if self.trainable == "head":
-                raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all or last_<k>")
-            return self
-        needed, others = ("labels", PAIR_SOURCES) if self.objective in LABELLED else ("pairs", ("labels",))
-        for other in others:
-            if getattr(self, other) is not None:
-                raise ValueError(f"{other}: {self.objective} learns from {needed}; leave {other} out")
-        if getattr(self, needed) is None and not (needed == "pairs" and self.pair_sources):
-            kinds = {
-                "pairs": "a mapping with query, the name of a file, or triplets, relevance or clicks in its place",
-                "labels": "a field, or a mapping with file",
-            }
-            raise ValueError(f"{needed}: is missing; {self.objective} learns from {needed}; expected {kinds[needed]}")
-        if self.trainable == "head" and self.objective != "classification":
-            raise ValueError(f"trainable: {self.objective} has no head to learn alone; expected all, last_<k> or lora")
-        if self.objective == "triplet" and self.batch_size < 4:
-            raise ValueError(f"batch_size: found {self.batch_size}; a triplet needs two labels twice, so at least 4")
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _layers_alone_need_no_learning(cls, declared: object) -> object:
@@ -169,88 +141,8 @@ class Training(Spec):
         return declared
 
     @model_validator(mode="after")
-    def _search_fits(self) -> Training:
-        if self.trainable == "none" and not (self.search and self.search.layer):
-            raise ValueError("trainable: none learns nothing; expected search: with layer beside it, or no train")
-        if self.search and self.objective != "classification" and "head" in (self.search.trainable or ()):
-            raise ValueError(f"search.trainable: {self.objective} has no head to learn alone; leave head out")
-        if self.search and self.objective == "triplet" and min(self.search.batch_size or (4,)) < 4:
-            raise ValueError("search.batch_size: a triplet needs two labels twice, so at least 4")
-        if self.search and self.objective == "distillation":
-            raise ValueError("search: distillation learns from a teacher in one run of its own; leave search out")
-        if self.trainable == "none" and self.head != ClassHead():
-            raise ValueError("head: nothing learns with trainable: none; leave head out, or choose what learns")
-        return self
-
-    @model_validator(mode="after")
-    def _extras_fit(self) -> Training:
-        if self.head != ClassHead() and self.objective not in HEADED:
-            raise ValueError(f"head: {self.objective} has no head; leave head out, or choose {' or '.join(HEADED)}")
-        if self.negatives and self.objective != "contrastive":
-            raise ValueError(f"negatives: {self.objective} has no use for them; expected contrastive, or leave it out")
-        if self.matryoshka:
-            if self.objective not in ("contrastive", "triplet", "dropout_pairs"):
-                raise ValueError(
-                    f"matryoshka: {self.objective} learns no vectors that stand alone at each width; expected "
-                    "contrastive, triplet or dropout_pairs"
-                )
-            if len(set(self.matryoshka)) < len(self.matryoshka):
-                raise ValueError(f"matryoshka: found {self.matryoshka}; expected each width once")
-        if self.pretrain and self.objective in UNLABELLED:
-            raise ValueError(f"pretrain: {self.objective} learns from texts alone already; leave pretrain out")
-        for still in ("head", "none"):
-            if self.pretrain and still in self.trainables:
-                raise ValueError(
-                    f"pretrain: the encoder does not learn with trainable: {still}; expected all or last_<k>"
-                )
-        if "lora" in self.trainables and self.denoises:
-            raise ValueError("trainable: denoising ties the decoder to whole layers; expected all or last_<k>")
-        if (self.objective == "distillation") != (self.teacher is not None):
-            raise ValueError(
-                "teacher: is missing; distillation needs the encoder to imitate, such as minilm"
-                if self.teacher is None
-                else f"teacher: {self.objective} has none; expected objective: distillation, or leave teacher out"
-            )
-        if self.layers and self.objective != "distillation" and self.start == "pretrained":
-            raise ValueError(
-                f"layers: {self.objective} keeps the encoder's own; expected objective: distillation or start: scratch"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _dropout_fits(self) -> Training:
-        if self.dropout and self.objective in UNLABELLED:
-            raise ValueError(f"dropout: {self.objective} learns from texts alone; leave dropout out")
-        if self.dropout and (still := {"head", "mix", "none"} & set(self.trainables)):
-            raise ValueError(f"dropout: no layer learns with trainable: {min(still)}; leave dropout out")
-        return self
-
-    @model_validator(mode="after")
-    def _start_and_curve_fit(self) -> Training:
-        if self.start == "scratch" and self.trainable != "all":
-            raise ValueError(
-                f"trainable: found {self.trainable}; with start: scratch no layer knows anything yet; expected all"
-            )
-        if self.start == "scratch" and self.search:
-            raise ValueError("search: tries settings on the pretrained encoder; leave it or start: scratch out")
-        if self.curve and self.objective == "distillation":
-            raise ValueError("curve: distillation learns the teacher's vectors, of any text; leave curve out")
-        if self.curve and self.trainable == "none":
-            raise ValueError("curve: nothing learns with trainable: none; leave curve out, or choose what learns")
-        return self
-
-    @model_validator(mode="after")
-    def _learns_from_one_source(self) -> Training:
-        if len(self.pair_sources) > 1:
-            raise ValueError(f"{self.pair_sources[1]}: stands beside {self.pair_sources[0]}; expected one of them")
-        if self.split.by and (self.relevance or self.clicks):
-            raise ValueError(f"split.by: {self.pair_sources[0]} are split by query; leave by out")
-        if self.split.documents == "shared" and self.labels is not None:
-            raise ValueError("split.documents: labelled texts have no queries to keep apart; expected apart")
-        if self.split.by_time not in (None, TIME_OF_FILES) and self.from_file:
-            raise ValueError(
-                f"split.by_time: found {self.split.by_time}; the times of {self.pair_sources[0]} are in time"
-            )
+    def _fits_together(self) -> Training:
+        check_training(self)
         return self
 
     @property
@@ -272,14 +164,3 @@ class Training(Spec):
     def from_file(self) -> bool:
         """Groups and times are those of a file or log, not fields of the rows."""
         return isinstance(self.pairs, str) or self.triplets is not None or self.clicks is not None
-
-    @model_validator(mode="after")
-    def _splits_are_apart(self) -> Training:
-        validation, test = self.split.validation, self.split.test
-        if isinstance(validation, list) and isinstance(test, list) and set(validation) & set(test):
-            raise ValueError(f"split: {sorted(set(validation) & set(test))} stand in validation and in test")
-        if isinstance(validation, list) != isinstance(test, list):
-            raise ValueError("split: validation and test must both be lists of groups, or both shares")
-        if isinstance(validation, list) and self.split.by is None:
-            raise ValueError("split: named groups need by: the field they are values of")
-        return self

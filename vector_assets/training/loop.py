@@ -167,6 +167,7 @@ class _Run:
             self.optimizer = self.stage.optimizer()
             self.watch.follow(self.session.head)
             self._look(0.0)
+            self.watch.since = 0  # what came before may have done harm: this stage has all of its patience
 
     def _go_stage(self, progress: Callable[[Progress], None] | None, resume: Resume | None) -> None:
         stage = self.stage

@@ -73,8 +73,13 @@ def training_key(
         "code": CODE_VERSION,
         **({"teacher": teacher} if teacher else {}),
         **({"chosen_by": "map"} if training.objective in LABELLED else {}),  # was mrr@10
+        **({"centres": "probe"} if _starts_at_probe(training) else {}),  # were the means
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _starts_at_probe(training: Training) -> bool:
+    return training.objective == "arcface" and training.head.start == "fitted"
 
 
 def store_base(

@@ -60,8 +60,8 @@ class Watch:
         return "accuracy" if says else self._retrieval
 
     def follow(self, head: Head | None) -> None:
-        """Watch another head: it was started once more. Patience begins anew with what comes next."""
-        self._head, self.since = head, 0
+        """Watch another head: it was started once more."""
+        self._head = head
 
     @property
     def best(self) -> Evaluated:

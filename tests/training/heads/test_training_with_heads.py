@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -101,8 +102,9 @@ def test_a_head_is_in_the_key_only_where_it_is_declared() -> None:
     assert "head" not in plain.model_dump(exclude={"head"})
     known = training_key("set", plain, "base")
     assert known == training_key("set", _with(plain, ClassHead()), "base")
-    keys = {training_key("set", _with(plain, ClassHead(**one)), "base") for one in ({"sample": 0.5}, {"processes": 2})}  # type: ignore[arg-type]
-    assert len(keys | {known}) == 3
+    others: list[dict[str, Any]] = [{"sample": 0.5}, {"processes": 2}, {"start": "means"}, {"start": "random"}]
+    keys = {training_key("set", _with(plain, ClassHead(**one)), "base") for one in others}
+    assert len(keys | {known}) == 5
 
 
 def _with(training: Training, head: ClassHead) -> Training:

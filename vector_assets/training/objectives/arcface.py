@@ -15,9 +15,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vector_assets.records import Vectors
-from vector_assets.training.heads import class_means, make_head, random_weights
+from vector_assets.training.heads import Head, class_means, make_head, random_weights
 from vector_assets.training.objectives.base import Classes
+from vector_assets.training.objectives.classification import STRENGTHS, fit_probe
 from vector_assets.training.objectives.shared import HeadObjective
 
 if TYPE_CHECKING:
@@ -28,20 +31,33 @@ SCALE = 64.0
 
 
 class ArcFace(HeadObjective):
-    """Cross entropy over cosines to one centre per class; centres start as the means of the untrained vectors."""
+    """Cross entropy over cosines to one centre per class.
+
+    Centres start where a logistic regression on the untrained vectors has its weights: the means of classes lie close
+    to one another (those of sentences share a direction), and the encoder would first have to push them apart.
+    """
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Place the centres."""
         if self._settings.start == "random":
             weight = random_weights(slice(0, int(classes.max()) + 1), vectors.shape[1], seed=self._seed)
-        else:
+        elif self._settings.start == "means":
             weight = class_means(vectors, classes)
+        else:
+            weight = directions(fit_probe(vectors, classes, STRENGTHS[0]))
         self.head = make_head(weight, None, self._settings, scores=arcface_scores, seed=self._seed)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
         head = self.head_settings()
         return {"objective": "arcface", "margin": MARGIN, "scale": SCALE, "gradient": "straight-through", **head}
+
+
+def directions(probe: Head) -> Vectors:
+    """Return the weights of a probe as unit vectors; its bias has no place among angles."""
+    weight: Vectors = probe.state()["weight"].numpy().astype(np.float32)
+    weight /= np.linalg.norm(weight, axis=1, keepdims=True)
+    return weight
 
 
 def arcface_scores(
