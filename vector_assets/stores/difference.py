@@ -159,8 +159,10 @@ class DifferenceStore:
             "in_source": sql.Identifier("r", relation.key[0].name),
         }
         if mode == "all":
-            # One pass over both: the hash table needs room, and two processes halve the time.
+            # One pass over both: the hash table needs room, and two processes halve the time. Few rows differ, but the
+            # planner expects most of them to, and would keep one process rather than pass them on.
             connection.execute("set local work_mem = '256MB'")
+            connection.execute("set local parallel_tuple_cost = 0")
             either = sql.SQL(", ").join(
                 sql.SQL("coalesce({}, {}) as {}").format(
                     sql.Identifier("r", column.name), sql.Identifier("g", name), sql.Identifier(name)
