@@ -1,4 +1,4 @@
-"""Metrics against numbers worked out by hand, and nDCG against scikit-learn."""
+"""Metrics against numbers worked out by hand, nDCG against scikit-learn, all of them against TREC's own program."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytrec_eval import RelevanceEvaluator
 from sklearn.metrics import ndcg_score
 
 from vector_assets.metrics import (
@@ -40,6 +41,33 @@ def test_mrr_recall_and_average_precision_by_hand() -> None:
     assert recall_at_k(RANKING, RELEVANT, 3) == pytest.approx(1 / 3, abs=1e-9)
     assert recall_at_k(RANKING, RELEVANT, 10) == pytest.approx(2 / 3, abs=1e-9)
     assert average_precision(RANKING, RELEVANT) == pytest.approx((1 / 2 + 2 / 4) / 3, abs=1e-9)
+
+
+def test_all_metrics_equal_those_of_trec_eval() -> None:
+    """Graded and partly judged queries, rankings that miss answers, some of none at all; 1e-6, query by query."""
+    generator = np.random.default_rng(11)
+    rows = [f"row {n:03}" for n in range(160)]
+    judged, rankings = [], {}
+    for number in range(60):
+        some = generator.permutation(len(rows))
+        gains = {rows[place]: float(generator.integers(0, 4)) for place in some[: generator.integers(1, 30)]}
+        gains[rows[some[0]]] = 2.0  # trec_eval leaves out a query without an answer; what we say of one is above
+        judged.append(JudgedQuery(f"q{number}", "", gains))
+        found = generator.permutation(len(rows))[: generator.integers(1, 140)]
+        rankings[f"q{number}"] = [rows[place] for place in found]
+    rankings["q7"] = [row for row in rows if judged[7].relevant.get(row, 0) <= 0][:20]
+    trec = RelevanceEvaluator(
+        {one.id: {row: int(gain) for row, gain in one.relevant.items()} for one in judged},
+        {"ndcg_cut.5,10", "recall.10,100", "map", "recip_rank"},
+    ).evaluate({name: {row: 1.0 / place for place, row in enumerate(found, 1)} for name, found in rankings.items()})
+    names = {
+        "ndcg@5": "ndcg_cut_5", "ndcg@10": "ndcg_cut_10", "recall@10": "recall_10", "recall@100": "recall_100",
+        "map": "map", "mrr@1000": "recip_rank",
+    }  # fmt: skip
+    for ours, theirs in names.items():
+        wanted = [trec[one.id][theirs] for one in judged]
+        assert score(rankings, judged, ours) == pytest.approx(wanted, abs=1e-6), ours
+        assert min(wanted) == 0 < max(wanted)
 
 
 def test_a_row_listed_twice_counts_once_at_its_first_place() -> None:
