@@ -20,6 +20,9 @@ Rankings = Mapping[str, Sequence[str]]  # query id to row keys, best first
 
 EVALUATED = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "map")
 
+#: How far a ranking is looked at: as far as the query with most answers has answers, within these.
+_DEPTHS = (100, 1000)
+
 _NAME = re.compile(r"(ndcg|mrr|recall)@([1-9][0-9]*)|map")
 _DRAWS_AT_ONCE = 4_000_000
 
@@ -65,6 +68,12 @@ def average_precision(ranking: Sequence[str], relevant: Mapping[str, float]) -> 
             found += 1
             total += found / place
     return total / wanted if wanted else 0.0
+
+
+def ranking_depth(queries: Sequence[JudgedQuery]) -> int:
+    """Return how deep to rank, so that MAP can see every answer: 100, or as many as one query has, 1,000 at most."""
+    least, most = _DEPTHS
+    return min(most, max([least, *(sum(gain > 0 for gain in query.relevant.values()) for query in queries)]))
 
 
 def score(rankings: Rankings, queries: Sequence[JudgedQuery], metric: str) -> Scores:

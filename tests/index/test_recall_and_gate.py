@@ -10,6 +10,7 @@ import pytest
 from vector_assets.errors import RecallError
 from vector_assets.index.decide import decide, decide_first
 from vector_assets.index.integrity import check_canaries_found, check_coverage, check_norms, check_recall
+from vector_assets.index.lexical import bm25_rankings
 from vector_assets.index.recall import EF_SEARCH, choose_ef_search, measure_recall, recall_at_k
 from vector_assets.index.retrieve import exact_rankings
 from vector_assets.metrics import evaluate, ranked
@@ -144,6 +145,22 @@ def test_the_other_checks_have_bounds_that_count() -> None:
     checked = check_canaries_found(0.99995, 0.97, query_bound=0.9999, document_bound=0.99, passed=False)
     assert not checked.passed
     assert "0.970000 in bulk (bound 0.99)" in checked.summary
+
+
+@pytest.mark.parametrize(("answers", "depth"), [(3, 100), (140, 140), (1200, 1000)])
+def test_rankings_go_as_deep_as_a_query_has_answers(answers: int, depth: int) -> None:
+    """Of a label with 140 texts MAP shall see all: cut at 100 a perfect ranking would score 100 of 140."""
+    rows = [f"[{n}]" for n in range(1, 1301)]
+    keys: list[tuple[int]] = [(n,) for n in range(1, 1301)]
+    angles = np.linspace(0, 1, len(rows))
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    few, many = JudgedQuery("few", "w1", {"[1]": 1.0}), JudgedQuery("many", "w1", dict.fromkeys(rows[:answers], 1.0))
+    questions = np.array([[1, 0], [1, 0]], np.float32)
+    found = exact_rankings([(keys, vectors)], questions, [few, many])
+    assert [len(found[name]) for name in ("few", "many")] == [depth, depth]
+    assert evaluate(found, [many])["map"] == pytest.approx(min(1.0, 1000 / answers))
+    lexical = bm25_rankings(((row, "w1") for row in rows), [few, many], limit=5000)
+    assert lexical is not None and len(lexical["many"]) == depth
 
 
 def test_exact_rankings_are_those_of_brute_force_whatever_the_blocks() -> None:

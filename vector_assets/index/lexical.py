@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vector_assets.encoder.image.samples import ImageText
-from vector_assets.metrics import Scores
+from vector_assets.metrics import Scores, ranking_depth
 from vector_assets.records import JudgedQuery
 
 #: Letters and digits in a row are a word; where no spaces stand between words, each character is one.
@@ -28,13 +28,16 @@ def words(text: str) -> list[str]:
 
 
 def bm25_rankings(
-    rows: Iterable[tuple[str, str]], judged: Sequence[JudgedQuery], *, limit: int, k: int = 100
+    rows: Iterable[tuple[str, str]], judged: Sequence[JudgedQuery], *, limit: int, k: int | None = None
 ) -> dict[str, list[str]] | None:
     """Return the k best row keys of each query, ties by key; None when there are more than ``limit`` rows.
+
+    Without k as many as the metrics need of these queries (``ranking_depth``).
 
     Only words that some query asks for are told apart: all others count for a row's length alone, so the scores are
     those of a whole index at a fraction of its memory: 4 bytes a word of the rows, 8 a posting.
     """
+    k = ranking_depth(judged) if k is None else k
     asked = {query.id: [] if isinstance(query.text, ImageText) else words(query.text) for query in judged}
     numbers = {word: number for number, word in enumerate(sorted({w for each in asked.values() for w in each}), 1)}
     keys: list[str] = []

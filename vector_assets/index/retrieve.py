@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from vector_assets.metrics import ranking_depth
 from vector_assets.records import JudgedQuery, Key, Vectors
 from vector_assets.source.keys import row_key
 
@@ -15,13 +16,15 @@ Group = TypeVar("Group", bound=Hashable)
 
 
 def exact_rankings(
-    blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int = 100
+    blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int | None = None
 ) -> dict[str, list[str]]:
     """Return the k best row keys of each query by cosine, a row counting by its best chunk; ties by key.
 
+    Without k as many as the metrics need of these queries (``ranking_depth``).
     ``queries`` is (n, dims), unit length, in the order of ``judged``. Blocks come in key order.
     Memory is one block and n x 4k candidates.
     """
+    k = ranking_depth(judged) if k is None else k
     own = _grouped(query.own or None for query in judged)
     pools = _grouped(query.among for query in judged)
     best_scores = np.full((len(judged), 0), -np.inf, dtype=np.float32)
