@@ -117,6 +117,9 @@ def test_shadow_reads_tell_how_much_moves() -> None:
     assert found.rank_change == pytest.approx(50 / 15 / 2)
     gone = compare_shadow({"1": ["a"]}, {"1": ["b"]}, ["1"])
     assert gone and (gone.overlap, gone.top1, gone.rank_change, gone.rbo) == (0, 0, 100, 0)
+    deep = [f"r{number}" for number in range(300)]
+    far = compare_shadow({"1": deep}, {"1": [*deep[1:200], "r0", *deep[200:]]}, ["1"])
+    assert far is not None and far.rank_change == (100 + 10) / 11, "beyond the first 100 is the 101st, however deep"
     assert compare_shadow(old, new, []) is None
 
 

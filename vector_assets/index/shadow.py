@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vector_assets.metrics import Rankings
 
 DEPTH = 10
+_RANKED = 100
 _P = 0.9  # the weight of a rank against the one before it: 86 % of it is on the first ten
 
 
@@ -46,10 +47,10 @@ class Shadow:
 
 
 def compare_shadow(old: Rankings, new: Rankings, ids: Sequence[str]) -> Shadow | None:
-    """Compare the rankings of some questions, each up to 100 deep; None when there is no question."""
+    """Compare the first 100 places of some questions' rankings; None when there is no question."""
     if not ids:
         return None
-    pairs = [(old.get(each, ()), new.get(each, ())) for each in ids]
+    pairs = [(old.get(each, ())[:_RANKED], new.get(each, ())[:_RANKED]) for each in ids]
     count = len(pairs)
     return Shadow(
         questions=count,
@@ -84,6 +85,6 @@ def _overlap(one: Sequence[str], other: Sequence[str]) -> float:
 def _rank_change(one: Sequence[str], other: Sequence[str]) -> float:
     ranks = [{key: rank for rank, key in enumerate(each, start=1)} for each in (one, other)]
     shown = {*one[:DEPTH], *other[:DEPTH]}
-    missing = 1 + max(100, len(one), len(other))
+    missing = 1 + max(_RANKED, len(one), len(other))
     moved = [abs(ranks[0].get(key, missing) - ranks[1].get(key, missing)) for key in shown]
     return sum(moved) / len(moved) if moved else 0.0
