@@ -80,7 +80,7 @@ def test_the_best_weights_are_kept_and_not_the_last(
     from vector_assets.training import loop
 
     # Learns at first; then the rate explodes and destroys what was learned.
-    monkeypatch.setattr(loop, "_share", lambda step, most: 1.0 if step < 40 else 3e4)
+    monkeypatch.setattr(loop, "rate_share", lambda step, most: 1.0 if step < 40 else 3e4)
     network = Network(stored, trainable="last_2")
     history = _fit(network, keywords, training.model_copy(update={"patience": 3}), tokenize)
     best, last = history.at(history.best_step), history.evaluations[-1]

@@ -12,7 +12,7 @@ from runlog import MemoryLog
 from vector_assets.encoder import ContractSettings, check_canaries, differences, load_encoder, read_contract, require
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import FieldPairs, LabelsFile, Training
-from vector_assets.training import Trained, pairs_digest, run, store_base, train, training_key
+from vector_assets.training import Trained, key, pairs_digest, store_base, train, training_key
 from vector_assets.training.retrieval import judge, pool_of
 
 
@@ -119,7 +119,7 @@ def test_the_key_changes_with_each_ingredient(training: Training, monkeypatch: p
     keys += [training_key("set", training.model_copy(update={k: v}), "base", settings) for k, v in changes.items()]
     same = training.model_copy(update={"pairs": "moved.jsonl"})
     assert training_key("set", same, "base", settings) == keys[0]
-    monkeypatch.setattr(run, "CODE_VERSION", "next")
+    monkeypatch.setattr(key, "CODE_VERSION", "next")
     keys.append(training_key("set", training, "base", settings))
     assert len(set(keys)) == len(keys)
 

@@ -23,8 +23,8 @@ from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.metrics import shown_metric
 from vector_assets.spec import Collection
 from vector_assets.stores.training import settle_encoder
+from vector_assets.training.key import CODE_VERSION
 from vector_assets.training.loop import Progress
-from vector_assets.training.run import CODE_VERSION
 
 
 def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:

@@ -25,8 +25,9 @@ from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
 from vector_assets.stores.training_sets import drawn_training_set, training_of
 from vector_assets.stores.workspace import Workspace
+from vector_assets.training.key import training_key
 from vector_assets.training.loop import Progress
-from vector_assets.training.run import resume_of, store_base, train, training_key
+from vector_assets.training.run import resume_of, store_base, train
 from vector_assets.training.search import clear, search, search_folder
 
 

@@ -1,9 +1,10 @@
 """Training set -> checkpoint: pairs, objectives, the loop, its report. Importing this package imports no torch."""
 
 from vector_assets.training.arms import Trained
+from vector_assets.training.key import CODE_VERSION, training_key
 from vector_assets.training.loop import History, Progress, Step
 from vector_assets.training.pairs import PairRow, pairs_digest, pairs_from_rows
-from vector_assets.training.run import CODE_VERSION, resume_of, store_base, train, training_key
+from vector_assets.training.run import resume_of, store_base, train
 from vector_assets.training.watch import Evaluated
 
 __all__ = [

@@ -15,12 +15,11 @@ from vector_assets.records import Pair, RunLog
 from vector_assets.spec import Training
 from vector_assets.training.network import Network
 from vector_assets.training.resume import Resume
+from vector_assets.training.schedule import looks_after, rate_share
 from vector_assets.training.scoring import Tokenize
 from vector_assets.training.session import Session
 from vector_assets.training.stages import Stage
 from vector_assets.training.watch import Evaluated
-
-WARM_UP_SHARE = 0.1
 
 #: Told all looks at validation so far and the name of what chooses; raises to end training.
 Judge = Callable[[Sequence[Evaluated], str], None]
@@ -175,11 +174,11 @@ class _Run:
             self.order = json.dumps(self.generator.bit_generator.state)  # what gives this epoch's batches once more
             batches = stage.batches(self.generator)
             self.most = self.most or len(batches) * stage.epochs
-            looks = _looks(len(batches), stage.looks)
+            looks = looks_after(len(batches), stage.looks)
             for number, batch in enumerate(batches, start=1):
                 if number <= self.done:
                     continue
-                rate = stage.learning_rate * _share(len(self.steps) - self.began, self.most)
+                rate = stage.learning_rate * rate_share(len(self.steps) - self.began, self.most)
                 loss = stage.update(batch, self.optimizer, rate)
                 self.steps.append(Step(len(self.steps) + 1, loss, rate, stage.name))
                 self._tell(self.steps[-1])
@@ -249,14 +248,3 @@ class _Run:
             self._tell(step)
         for found in self.watch.seen:
             self.watch.tell(found)
-
-
-def _looks(batches: int, wanted: int) -> set[int]:
-    """Return after which batches of an epoch to evaluate: evenly, the last one included."""
-    return {max(1, round(batches * (number + 1) / wanted)) for number in range(wanted)}
-
-
-def _share(step: int, most: int) -> float:
-    """Share of the learning rate: up over the first tenth, then down to a fiftieth at the last possible step."""
-    warm = max(1, int(most * WARM_UP_SHARE))
-    return (step + 1) / warm if step < warm else max(0.02, (most - step) / max(1, most - warm))

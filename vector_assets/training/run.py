@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,16 +13,17 @@ import numpy as np
 
 from vector_assets.encoder.canaries import PER_ROLE
 from vector_assets.encoder.checkpoint import make_checkpoint
-from vector_assets.encoder.contract import Contract, ContractSettings
+from vector_assets.encoder.contract import Contract
 from vector_assets.encoder.image.checkpoint import ImageSettings, make_image_checkpoint
 from vector_assets.encoder.image.files import is_image_checkpoint
 from vector_assets.encoder.open import Settings, stored_contract
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
-from vector_assets.spec import LABELLED, Training
+from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, conclude
 from vector_assets.training.enough import SPLITS
 from vector_assets.training.image import open_network, with_rotations
+from vector_assets.training.key import CODE_VERSION, SOURCES, training_key
 from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.lower import Shared
 from vector_assets.training.network import Network
@@ -36,50 +35,6 @@ from vector_assets.training.session import Session
 from vector_assets.training.student import cut_layers
 from vector_assets.training.teacher import Teacher, speed_ratio
 from vector_assets.training.unlabelled import pretraining_texts
-
-#: Raised by hand when the same training set and settings would give other weights.
-CODE_VERSION = "1"
-
-#: Settings that say where pairs come from; the training set's own digest already says what they are.
-_SOURCES = {"pairs", "labels", "triplets", "relevance", "clicks", "negatives", "split"}
-_NOT_IN_KEY = _SOURCES | {"max_pairs", "max_validation", "max_test", "max_gap", "teacher", "curve"}
-
-#: Settings that came later: in a key only where they are not the default, so that known checkpoints stay known.
-_LATER = {"lora_rank", "matryoshka", "pretrain", "layers", "head", "search", "start", "augment", "dropout"}
-
-
-def training_key(
-    training_set: str,
-    training: Training,
-    base: str,
-    settings: Settings | None = None,
-    *,
-    teacher: str | None = None,
-) -> str:
-    """Return what names a run by its ingredients: digests of training set and base, settings, version of this code.
-
-    ``teacher`` is the digest of the checkpoint to imitate.
-    """
-    defaults = {name: Training.model_fields[name].default for name in _LATER}
-    as_ever = {name for name, default in defaults.items() if getattr(training, name) == default}
-    stated = asdict(settings or ContractSettings()).items()
-    later = ("dims", "layer")
-    contract = {name: value for name, value in stated if name not in later or value is not None}
-    ingredients = {
-        "training_set": training_set,
-        "training": training.model_dump(mode="json", exclude=_NOT_IN_KEY | as_ever),
-        "base": base,
-        "settings": contract,
-        "code": CODE_VERSION,
-        **({"teacher": teacher} if teacher else {}),
-        **({"chosen_by": "map"} if training.objective in LABELLED else {}),  # was mrr@10
-        **({"centres": "probe"} if _starts_at_probe(training) else {}),  # were the means
-    }
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
-
-
-def _starts_at_probe(training: Training) -> bool:
-    return training.objective == "arcface" and training.head.start == "fitted"
 
 
 def store_base(
@@ -293,7 +248,7 @@ def log_start(
         **contract.model_dump(mode="json", include=said),
     }
     # Told elsewhere: by the training set, the objective, the trials, the curve.
-    told = _SOURCES - {"negatives"} | {"head", "search", "curve"}
+    told = SOURCES - {"negatives"} | {"head", "search", "curve"}
     chosen = training.model_dump(mode="json", exclude=told)
     log.params({
         **shared,

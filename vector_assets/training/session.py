@@ -12,24 +12,16 @@ from vector_assets.errors import SpecError
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import LABELLED, UNLABELLED, Training
 from vector_assets.training.dropping import dropping
+from vector_assets.training.examples import answers_of, classes_of, cut_ids
 from vector_assets.training.heads import Head
 from vector_assets.training.network import Network
-from vector_assets.training.objectives import (
-    Classes,
-    Denoising,
-    Distillation,
-    DropoutPairs,
-    Matryoshka,
-    Objective,
-    Seen,
-    TextObjective,
-    make_objective,
-)
+from vector_assets.training.objectives import Matryoshka, Objective, Seen, make_objective
 from vector_assets.training.optimizing import Optimizer
 from vector_assets.training.retrieval import Pool, pool_of
 from vector_assets.training.scoring import Scored, Tokenize, score_pool
 from vector_assets.training.stages import Stage, TextStage, repeated, take_step
 from vector_assets.training.teacher import Teacher
+from vector_assets.training.text_stages import Texts
 from vector_assets.training.watch import Evaluated, Watch
 
 if TYPE_CHECKING:
@@ -65,15 +57,15 @@ class Session:
         self.widths = widths_of(training, network)
         self._train, self._check = train, validation
         self.labels = tuple(sorted({one.label for one in train})) if training.objective in LABELLED else ()
-        self._classes = _classes(train, self.labels)
+        self._classes = classes_of(train, self.labels)
         self._weights = np.array([one.weight for one in train], np.float32)
         self._documents = self._cut([one.document for one in train])
         alone = training.objective in UNLABELLED
         queries = [] if self.labels or alone else tokenize([one.query for one in train], True)
-        self._queries = _cut(queries, training.learn_tokens)
+        self._queries = cut_ids(queries, training.learn_tokens)
         negatives = list(dict.fromkeys(text for one in train for text in one.negatives))
         self._negatives = dict(zip(negatives, self._cut(negatives), strict=True))
-        self._answers = _answers(train) if negatives else {}
+        self._answers = answers_of(train) if negatives else {}
         self._validation = self.pool(validation)
         most = training.max_validation if self.labels or alone else len(validation)
         drawn = np.random.default_rng([training.seed, 1]).permutation(len(train))[:most]
@@ -220,32 +212,10 @@ class Session:
         return [text for text in wrong if text not in right]
 
     def _stages(self, texts: Sequence[str]) -> list[Stage]:
-        training = self.training
-        if training.objective in UNLABELLED:
-            return [
-                TextStage(
-                    self.network, self._text_objective(training.objective), self._documents, name="train",
-                    epochs=self.epochs, batch_size=training.batch_size, learning_rate=self.learning_rate,
-                    looks=self.looks, steps=self._epoch_steps,
-                )
-            ]  # fmt: skip
-        if training.pretrain is None:
-            return [self]
-        first = TextStage(
-            self.network, self._text_objective(training.pretrain.objective), self._cut(texts), name="pretrain",
-            epochs=training.pretrain.epochs, batch_size=training.pretrain.batch_size,
-            learning_rate=training.pretrain.learning_rate, looks=0,
-        )  # fmt: skip
-        return [first, self]
-
-    def _text_objective(self, name: str) -> TextObjective:
-        if name == "distillation":
-            assert self._teacher is not None, "distillation has a teacher"
-            return Distillation(self._teacher.vectors([one.document for one in self._train]))
-        if name == "denoising":
-            return Denoising()
-        served = (self.network.dims,) if self.network.dims < self.network.width else ()
-        return DropoutPairs(self.widths or served)
+        first = Texts(self.network, self.training, self.widths, self._teacher)
+        if self.training.objective in UNLABELLED:
+            return [first.only([one.document for one in self._train], self._documents, steps=self._epoch_steps)]
+        return [self] if self.training.pretrain is None else [first.before(self._cut(texts)), self]
 
     def _start_head(self) -> None:
         assert self.objective is not None
@@ -253,10 +223,10 @@ class Session:
         texts = self._tokenize([one.document for one in known], False)
         check = self.network.encode(texts) if known else np.empty((0, 1), np.float32)
         vectors = self.network.encode(self._documents)
-        self.objective.start(vectors, self._classes, (check, _classes(known, self.labels)))
+        self.objective.start(vectors, self._classes, (check, classes_of(known, self.labels)))
 
     def _cut(self, texts: Sequence[str]) -> list[list[int]]:
-        return _cut(self._tokenize(texts, False), self.training.learn_tokens) if texts else []
+        return cut_ids(self._tokenize(texts, False), self.training.learn_tokens) if texts else []
 
 
 def widths_of(training: Training, network: Network) -> tuple[int, ...]:
@@ -278,20 +248,3 @@ def widths_of(training: Training, network: Network) -> tuple[int, ...]:
 def _objective(training: Training, widths: Sequence[int]) -> Objective:
     found = make_objective(training)
     return Matryoshka(found, widths) if widths else found
-
-
-def _answers(train: Sequence[Pair]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for pair in train:
-        found.setdefault(pair.query, set()).add(pair.document)
-    return found
-
-
-def _classes(examples: Sequence[Pair], labels: Sequence[str]) -> Classes:
-    places = {label: place for place, label in enumerate(labels)}
-    return np.array([places[one.label] for one in examples] if labels else [], np.int64)
-
-
-def _cut(ids: list[list[int]], most: int | None) -> list[list[int]]:
-    """Cut token ids, keeping the closing special token."""
-    return [one if most is None or len(one) <= most else [*one[: most - 1], one[-1]] for one in ids]
