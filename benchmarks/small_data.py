@@ -105,6 +105,8 @@ def e1(asked: argparse.Namespace, train: Rows, check: Rows, test: Rows, seed: in
     found: dict[str, dict[str, Any]] = {}
     right: dict[str, Vectors] = {}
     for name, one in settings.items():
+        if asked.arms and name not in asked.arms:
+            continue
         declared = training(asked, seed, objective="classification", labels="category", **one)
         done = learn(asked, whole, declared, f"e1 {name} seed {seed}")
         assert done.head is not None, "a classification has a head"
@@ -229,6 +231,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--only", nargs="*", default=["e1", "e5", "e6"], choices=["e1", "e5", "e6"])
     parser.add_argument("--rows", type=int, nargs="*", default=ROWS)
+    parser.add_argument("--arms", nargs="*", help="of e1: these alone, 'last_2 after probe' among them")
     parser.set_defaults(seeds=[0])
     asked = parser.parse_args()
     train, check = split(read_labelled(asked.data / "train.csv.gz"))

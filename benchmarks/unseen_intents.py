@@ -168,6 +168,7 @@ def arms(asked: argparse.Namespace, rows: Rows, seed: int) -> dict[str, dict[str
         declared = training(
             asked, seed, labels="category", objective=objective, max_test=2000, max_validation=2000,
             patience=1000, learning_rate=asked.rates.get(objective, asked.learning_rate),
+            **({"head": {"start": asked.starts[objective]}} if objective in asked.starts else {}),
         )  # fmt: skip
         done = learn(asked, whole, declared, f"{objective} seed {seed}")
         if not found:
@@ -204,7 +205,9 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--objectives", nargs="+", default=[CONTROL, "triplet", "arcface"])
     parser.add_argument("--rate", nargs="+", default=[], metavar="OBJECTIVE=RATE", help="a rate of its own")
+    parser.add_argument("--begin", nargs="+", default=[], metavar="OBJECTIVE=START", help="how its head starts")
     asked = parser.parse_args()
+    asked.starts = dict(each.split("=") for each in asked.begin)
     asked.rates = {name: float(rate) for name, _, rate in (each.partition("=") for each in asked.rate)}
     rows = [row for name in ("train", "test") for row in read_labelled(asked.data / f"{name}.csv.gz")]
     seconds: dict[str, float] = {}
