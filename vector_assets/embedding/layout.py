@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from vector_assets.errors import UserError
 from vector_assets.records import ChunkRule, Generation, Part
-from vector_assets.spec import Collection, Space
+from vector_assets.spec import Chunking, Collection, Space
 
 # What pgvector can index as one column.
 VECTOR_DIMS = 2000
@@ -47,15 +47,18 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
     """Lay the spaces' parts side by side, in declared order.
 
     The digest covers each space's name, fields, width, checkpoint and, where it is cut into chunks, how: another
-    checkpoint, field, order or size is another meaning, hence another generation. Raises UserError beyond 4,000
-    dimensions.
+    checkpoint, field, order or size is another meaning, hence another generation. How chunks make a row's score is
+    none: it is asked of the same vectors. Raises UserError beyond 4,000 dimensions.
     """
     parts: list[Part] = []
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
         fields = tuple(space.fields)
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, fields, chunk_rule(space), space.kind))
+        rule = chunk_rule(space)
+        parts.append(
+            Part(name, offset, encoder.dims, encoder.digest, fields, rule, space.kind, space.chunk.best if rule else 1)
+        )
         offset += encoder.dims
     if offset > HALFVEC_DIMS:
         raise UserError(
@@ -64,7 +67,7 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
         )
     # A space without chunks is written as it was before there were any: its generations stay what they are.
     meaning = [
-        [part.space, part.dims, part.checkpoint, list(part.fields), *([asdict(part.chunk)] if part.chunk else [])]
+        [part.space, part.dims, part.checkpoint, list(part.fields), *([part.chunk.meaning()] if part.chunk else [])]
         for part in parts
     ]
     digest = hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
@@ -73,5 +76,11 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
 
 def chunk_rule(space: Space) -> ChunkRule | None:
     """How a space cuts its texts, with what was left out filled in; None where it does not."""
-    chunk = space.chunk
-    return None if chunk.by == "none" else ChunkRule(chunk.by, chunk.limit, chunk.overlap)
+    return rule_of(space.chunk)
+
+
+def rule_of(chunk: Chunking) -> ChunkRule | None:
+    """The rule of a declared chunking; None where a text is one piece."""
+    if chunk.by == "none":
+        return None
+    return ChunkRule(chunk.by, chunk.limit, chunk.overlap, chunk.window, chunk.step, chunk.language or "python")

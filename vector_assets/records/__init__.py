@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vector_assets.records.embedding import (
     Chunk,
+    ChunkKind,
     ChunkRule,
     EmbeddedRow,
     EmbedReport,
@@ -14,7 +15,7 @@ from vector_assets.records.embedding import (
     PendingRow,
     RowState,
 )
-from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Vectors
+from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Tokenizes, Vectors
 from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
 from vector_assets.records.source import (
     BadRow,
@@ -35,6 +36,7 @@ __all__ = [
     "ChangesReader",
     "Checkpoint",
     "Chunk",
+    "ChunkKind",
     "ChunkRule",
     "Comparison",
     "Decision",
@@ -61,6 +63,7 @@ __all__ = [
     "SourcePart",
     "SourceReader",
     "SplitName",
+    "Tokenizes",
     "TrainingSet",
     "Value",
     "Vectors",
