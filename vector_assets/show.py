@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
     from vector_assets.assets.progress import Listener
     from vector_assets.index.comparing import Arm
-    from vector_assets.search.engine import Hit, Hits
+    from vector_assets.search.hits import Hit, Hits
     from vector_assets.stores.status import Status
 
 _COUNTS = (
@@ -221,7 +221,9 @@ def hits_json(hits: Hits) -> dict[str, object]:
         if hit.stale:
             one["stale"] = True
         if hit.chunk:
-            one["chunk"] = {name: value for name, value in asdict(hit.chunk).items() if name != "stale" or value}
+            one["chunk"] = {
+                name: value for name, value in asdict(hit.chunk).items() if value or name not in ("stale", "headings")
+            }
         found.append(one)
     return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
 

@@ -133,9 +133,7 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         ),
         (
             ("[title]", "[title], chunk: {size: 100}"),
-            [
-                "7: spaces.text.chunk.size: stands without by; expected by: sentence, by: paragraph or the like beside it"
-            ],
+            ["7: spaces.text.chunk.size: stands without by; expected by: sentence, paragraph or the like beside it"],
         ),
         (
             ("[title]", "[title], chunk: {by: sentence, overlap: 150}"),

@@ -99,10 +99,7 @@ def plan(
         return
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
     if found.truncated:
-        out.print(
-            f"about {found.truncated:,} of them are of texts longer than the encoder reads: declare chunk:, or a smaller "
-            "size"
-        )
+        out.print(f"about {found.truncated:,} of them of texts longer than the encoder reads: chunk: cuts them first")
     if found.seconds is None or found.rows_per_second is None:
         out.print("how long that takes is not known yet: messages are not looked at before they are taken")
     elif found.encode:

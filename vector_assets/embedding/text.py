@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from vector_assets.records import ChunkRule, Input, Kind, Value
 from vector_assets.source.chunking import Cut, cut_text
+from vector_assets.source.markdown import heading_path
 from vector_assets.source.token_chunks import TokenSpans
 
 
@@ -45,6 +46,16 @@ def row_chunks(values: Sequence[Value], rule: ChunkRule, tokens: TokenSpans | No
     borders = list(accumulate(len(text) + 1 for text in texts))[:-1]
     text = "\n".join(texts)
     return text, cut_text(text, rule, borders, tokens)
+
+
+def row_headings(values: Sequence[Value], place: int) -> tuple[str, ...]:
+    """Return the headings of markdown that a place in a row's text stands below, those of its own field only."""
+    text, start = row_text(values), 0
+    for field in field_texts(values):
+        if place <= start + len(field):
+            return heading_path(text[: start + len(field)], place, start)
+        start += len(field) + 1
+    return ()
 
 
 def _shown(value: Value) -> str:

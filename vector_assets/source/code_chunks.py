@@ -107,13 +107,13 @@ def _below(node: ast.AST, start: int, stop: int, edges: Sequence[int]) -> list[B
             found.append((edges[first - 1], statement))
         ended = edges[statement.end_lineno or first]
     blocks = []
-    for (begun, statement), (end, _) in pairwise([*found, (stop, None)]):
-        if statement is None:
+    for (begun, here), (end, _) in pairwise([*found, (stop, None)]):
+        if here is None:
             if begun < end:
                 blocks.append(Block(begun, end, alone=False))
             continue
-        inner = _below(statement, begun, end, edges) if any(True for _ in _statements(statement)) else []
-        alone = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        inner = _below(here, begun, end, edges) if any(True for _ in _statements(here)) else []
+        alone = isinstance(here, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         blocks.append(Block(begun, end, alone, tuple(inner) if len(inner) > 1 else ()))
     return blocks
 

@@ -50,11 +50,12 @@ def markdown_chunks(text: str, start: int, stop: int, size: int) -> Iterator[Spa
     """
     found, fences = _read(text, start, stop)
     edges = [start]
-    for before, heading in pairwise([None, *found]):
-        assert heading is not None
-        bare = before is not None and not text[before.stop : heading.start].strip()
-        if not (bare and heading.level > before.level and heading.stop - edges[-1] <= size // 2):
+    before: Heading | None = None
+    for heading in found:
+        bare = before and before.level < heading.level and not text[before.stop : heading.start].strip()
+        if not bare or heading.stop - edges[-1] > size // 2:
             edges.append(heading.start)
+        before = heading
     for first, last in pairwise([*edges, stop]):
         for section in without_space(text, first, last):
             if section[1] - section[0] <= size:

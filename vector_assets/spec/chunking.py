@@ -92,9 +92,7 @@ class Chunking(Spec):
         if self.by == "none":
             given = next((name for name in type(self).model_fields if name != "by" and _is_set(self, name)), None)
             if given:
-                raise ValueError(
-                    f"{given}: stands without by; expected by: sentence, by: paragraph or the like beside it"
-                )
+                raise ValueError(f"{given}: stands without by; expected by: sentence, paragraph or the like beside it")
             return self
         for name, kinds in _READ_BY.items():
             if _is_set(self, name) and self.by not in kinds:
@@ -112,4 +110,4 @@ class Chunking(Spec):
 
 
 def _is_set(chunk: Chunking, name: str) -> bool:
-    return getattr(chunk, name) != Chunking.model_fields[name].default
+    return bool(getattr(chunk, name) != Chunking.model_fields[name].default)

@@ -242,9 +242,10 @@ class CollectionStore:
         return self.workspace.generations.swap(self.collection, generation, self.relation, because=because)
 
     def show(self, generation: Generation) -> None:
-        """Make the live generation's view and function anew where the declared fields or the roll-up changed."""
-        asked = self.workspace.generations.roll_up(self.collection, generation)
-        if asked != generation or self.workspace.generations.views.outdated(self.collection, self.relation):
+        """Make the live generation's view and functions anew where they are not as declared any more."""
+        generation = self.workspace.generations.get(generation.collection, generation.number)
+        generation = self.workspace.generations.roll_up(self.collection, generation)
+        if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 
     def reject(self, generation: Generation, *, because: str) -> None:

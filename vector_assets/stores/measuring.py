@@ -58,9 +58,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if maintenance:
         store.workspace.indexes.vacuum(generation)
         log("dead tuples removed")
-    if generation != (asked := generations.roll_up(store.collection, generation)) and generation.state == "live":
-        generations.refresh_views(store.collection, generation, store.relation)
-    generation = asked
+    generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
     if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:

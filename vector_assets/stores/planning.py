@@ -60,13 +60,13 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     counts = [0] * len(found.sample)
     dims, start, each, truncated = 0, 0.0, 0.0, 0.0
     for name, space in collection.spaces.items():
-        load = cache(partial(_loader, workspace, collection, name, space))
-        tokens = token_spans_of(load()(), name) if space.chunk.by == "tokens" and found.sample else None
+        opener = cache(partial(_loader, workspace, collection, name, space))
+        tokens = token_spans_of(opener()(), name) if space.chunk.by == "tokens" and found.sample else None
         texts = [_inputs([row[name] for name in space.fields], space, tokens) for row in found.sample]
         counts = [max(count, len(cut)) for count, cut in zip(counts, texts, strict=True)]
         drawn = [text for cut in texts for text in cut if isinstance(text, str) or is_readable(text)]
         if drawn and found.encode:
-            timed = time_encoder(load(), drawn)
+            timed = time_encoder(opener(), drawn)
             dims += timed.dims
             start += timed.start_seconds
             each += timed.seconds * len(drawn) / len(texts)
