@@ -30,6 +30,7 @@ class Status:
     coverage: float | None
     decision: str | None
     reason: str | None
+    truncated: int | None = None  # vectors of texts that were cut off at the encoder's limit, when last measured
 
 
 def collection_status(workspace: Workspace, collection: Collection) -> Status:
@@ -49,7 +50,8 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
     if live is None:
         return Status(rows, 0, rows, failed, 0, None, None, {}, None, None, 0.0 if rows else None, decision, reason)
     counted = workspace.embeddings.coverage(live, store.relation)
-    recalls = cast(list[dict[str, float]], workspace.generations.measures(live).get("recalls", []))
+    measures = workspace.generations.measures(live)
+    recalls = cast(list[dict[str, float]], measures.get("recalls", []))
     return Status(
         rows=rows,
         embedded=counted.embedded,
@@ -64,4 +66,5 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         coverage=counted.share,
         decision=decision,
         reason=reason,
+        truncated=cast(dict[str, int], measures.get("index", {})).get("truncated"),
     )
