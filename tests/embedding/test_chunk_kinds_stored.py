@@ -15,6 +15,7 @@ from vector_assets.errors import EncoderError
 from vector_assets.records import Encoder, Part
 from vector_assets.search.hits import passage
 from vector_assets.spec import Chunking
+from vector_assets.stores import planning
 from vector_assets.stores.workspace import Workspace
 
 Make = Callable[..., FakeStore]
@@ -80,6 +81,18 @@ def test_what_the_encoder_cuts_off_is_counted_with_the_generation(make: Make) ->
     store = make({"by": "paragraph"}, "short.\n\nA long one.", "Another long one.")
     assert store.embed().latest.truncated == 2, "rows"
     assert store.workspace.embeddings.truncated(store.all()[0]) == 2, "chunks"
+
+
+def test_a_plan_counts_chunks_by_tokens_and_tells_what_will_be_cut_off(
+    make: Make, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "one two three four five six seven eight "
+    store = make({"by": "tokens", "size": 8}, words * 3, words + "a long end.")
+    encoder = store.chosen["text"]
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: encoder)
+    found = planning.plan(workspace, store.collection)
+    assert (found.encode, found.chunks, found.truncated) == (2, 5, 2), "one of two different texts of a sample"
+    assert store.embed().latest.chunks_encoded == 5
 
 
 def test_a_passage_of_markdown_knows_its_headings() -> None:

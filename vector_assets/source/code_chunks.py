@@ -11,8 +11,9 @@ from itertools import pairwise
 from vector_assets.source.cutting import cut_to_size, lines, without_space
 from vector_assets.source.sentences import Span
 
-# Longer texts are no files that people write, and their trees take a hundred times as much memory.
-_LONGEST = 1_000_000
+# Longer texts are hardly files that people write. Their trees take a hundred times as much memory, and a text that is
+# made for it keeps CPython's parser busy for a time that grows with the square of its length.
+_LONGEST = 250_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ class TextSpace(Spec):
         return self
 
     @model_validator(mode="after")
+    def _reads_its_chunks(self) -> TextSpace:
+        most = (self.max_tokens or 0) - 2
+        if self.chunk.by == "tokens" and self.max_tokens and self.chunk.limit > most:
+            raise ValueError(
+                f"chunk.size: {self.chunk.limit} tokens are more than max_tokens {self.max_tokens} leaves beside the "
+                f"special ones; expected {most} at most"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _layer_fits(self) -> TextSpace:
         train = self.train
         if train is None:
