@@ -17,7 +17,7 @@ from vector_assets.records import KeyColumn
 from vector_assets.search.filters import Filter
 from vector_assets.spec import Collection
 from vector_assets.stores.relation import Relation
-from vector_assets.stores.search_sql.conditions import columns_literal, filter_columns
+from vector_assets.stores.search_sql.conditions import column_types, columns_literal, filter_columns
 from vector_assets.stores.workspace import Workspace
 
 ODD = ['q"uote', "it's", "100%", "a;b", "größe", "%s", "{x}", "back\\slash"]
@@ -78,7 +78,7 @@ def columns(url: str) -> sql.Composed:
         sql.Identifier("public", "filtered"), (KeyColumn("id", "bigint"),), images=frozenset(["picture"])
     )
     with psycopg.connect(url) as connection:
-        return columns_literal(filter_columns(connection, collection, relation))
+        return columns_literal(filter_columns(column_types(connection, relation), collection, relation))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no",
     "chunk_start", "chunk_stop", "chunk_digest", "filter", "words", "fusion", "vector_score", "bm25_score",
 }  # fmt: skip
 #: What search adds to a collection's name for its view and its other functions.
-RESERVED_ENDINGS = ("_rows", "_bm25", "_hybrid", "_vectors")
+RESERVED_ENDINGS = ("_rows", "_filtered", "_bm25", "_hybrid", "_vectors")
 
 
 class Spec(BaseModel):

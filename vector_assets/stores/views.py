@@ -13,17 +13,20 @@ from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.conditions import column_types
+from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 from vector_assets.stores.search_sql.view import rows_view, shown
 
 # What a function's name may add to its collection's.
-_SUFFIXES = ("", "_bm25", "_hybrid", "_vectors")
+_SUFFIXES = ("", "_filtered", "_bm25", "_hybrid", "_vectors")
 
 
 def functions(served: Served) -> Iterator[SqlFunction]:
     """The functions of a collection; those that there were and that are not among them any more are dropped."""
     yield search_function(served)
+    yield filtered_function(served)
 
 
 class ViewStore:
@@ -69,7 +72,8 @@ class ViewStore:
             "where extname = 'vector'"
         ).fetchone()
         assert row is not None
-        return Served(collection, generation, relation, self.database.names, str(row[0]))
+        types = column_types(connection, relation)
+        return Served(collection, generation, relation, self.database.names, str(row[0]), types)
 
     def _view(self, served: Served) -> sql.Identifier:
         return served.names.table("search", served.label + "_rows")

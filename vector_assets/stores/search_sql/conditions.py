@@ -7,7 +7,9 @@ made here. Of every field it says the expression, its type, and the family of ty
 from __future__ import annotations
 
 from collections.abc import Collection as Names
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -21,6 +23,9 @@ _FAMILIES = {
     "numeric": "numeric", "timestamptz": "timestamptz", "timestamp": "timestamp", "date": "date",
 }  # fmt: skip
 
+#: Of a column of the source its type with its schema, and the family of that.
+Types: TypeAlias = Mapping[str, tuple[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -32,7 +37,7 @@ class Column:
 
 
 def filter_columns(
-    connection: Connection,
+    types: Types,
     collection: Collection,
     relation: Relation,
     *,
@@ -40,12 +45,11 @@ def filter_columns(
     stored: str = "",
     copied: Names[str] = (),
 ) -> dict[str, Column]:
-    """Return what filters may name: declared fields without images, and the key.
+    """Return what filters may name: declared fields without images, and the key; ``types`` by ``column_types``.
 
     ``source`` is the alias that the collection's table has in the query. Where the query also reads a table of the
     generation, ``stored`` is the alias of that: the key is taken from it, and ``copied`` fields from its ``f_…``.
     """
-    types = _types(connection, relation)
     keys = {column.name: name for column, name in zip(relation.key, relation.key_names, strict=True)}
     names = [*keys, *(name for name in collection.fields if name not in keys)]
     found = {}
@@ -59,7 +63,7 @@ def filter_columns(
         else:
             place = sql.Identifier(source, name)
         kind, family = types[name]
-        found[name] = Column(place.as_string(connection), kind, family)
+        found[name] = Column(place.as_string(None), kind, family)
     return found
 
 
@@ -69,10 +73,11 @@ def columns_literal(columns: dict[str, Column]) -> sql.Composed:
     return sql.SQL("{}").format(sql.Literal(Jsonb(value)))
 
 
-def _types(connection: Connection, relation: Relation) -> dict[str, tuple[str, str]]:
-    """Of every column the type without its length, so that a value is never cut to fit, and its family.
+def column_types(connection: Connection, relation: Relation) -> Types:
+    """Of every column of the collection's table the type and its family.
 
-    The base type stands for a domain, whose checks are for what is stored.
+    The type is without its length, so that a value is never cut to fit; of a domain, whose checks are for what is
+    stored, it is the base.
     """
     rows = connection.execute(
         "select a.attname, format('%%I.%%I', n.nspname, b.typname), case when n.nspname = 'pg_catalog' "

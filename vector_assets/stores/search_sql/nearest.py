@@ -6,15 +6,17 @@ from psycopg import sql
 
 from vector_assets.records import Generation
 
+_Q = sql.SQL("q")
 
-def distance(generation: Generation, alias: str) -> sql.Composed:
+
+def distance(generation: Generation, alias: str, q: sql.Composable = _Q) -> sql.Composed:
     """The exact cosine distance of a stored vector to the question ``q``."""
-    return sql.SQL("{}.vector <=> q::{}").format(sql.SQL(alias), sql.SQL(generation.vector_type))
+    return sql.SQL("{}.vector <=> {}::{}").format(sql.SQL(alias), q, sql.SQL(generation.vector_type))
 
 
-def order_by(generation: Generation, alias: str) -> sql.Composed:
+def order_by(generation: Generation, alias: str, q: sql.Composable = _Q) -> sql.Composed:
     """What the index hands vectors out by, nearest first."""
-    return distance(generation, alias)
+    return distance(generation, alias, q)
 
 
 def width(generation: Generation) -> sql.Literal:
