@@ -84,7 +84,7 @@ _BEST_CHUNKS: LiteralString = (
     "(select m.*, row_number() over (partition by {keys} order by m.distance, m.chunk_no) as place_in_row from m) c "
     "where c.place_in_row <= {top} group by {chunk_keys} order by 2, {chunk_keys} limit $2"
 )
-# All chunks of the rows that were reached are looked at: the mean is exact, whatever the index showed of them.
+# All chunks of the rows that were reached are looked at: their score is exact, whatever the index showed of them.
 _MEANS: LiteralString = (
     "select l.place, l.distance from (select distinct {keys} from m) m cross join lateral "
     "(select avg(c.distance) as distance, (array_agg(c.place order by c.distance, c.chunk_no))[1] as place from "
@@ -151,7 +151,7 @@ def _statements(served: Served, top: int) -> dict[str, sql.Composable]:
     }
     in_chunks = generation.chunked is not None
     best = sql.SQL(_BEST_CHUNKS if in_chunks else _BEST).format(**parts)
-    reached = sql.SQL(_MEANS).format(**parts) if top > 1 else best
+    reached = sql.SQL(_MEANS).format(**parts) if in_chunks else best
     near_enough = sql.SQL(" where b.distance <= (select max(m.distance) from m)" if top > 1 else "")
     start = _text(sql.SQL("with m as materialized (") + sql.SQL(_MATCHED).format(**parts))
     answer = _text(sql.SQL(_ANSWER).format(best=best, near_enough=sql.SQL("")))
