@@ -129,5 +129,3 @@ begin
     rows_expected := (plan->0->'Plan'->>'Plan Rows')::double precision;
     cost := (plan->0->'Plan'->>'Total Cost')::double precision;
 end $$;
-
-revoke all on function {search}._estimate(text) from public;

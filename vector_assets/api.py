@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.ask import Method
+from vector_assets.search.ask import Ask, Method
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import AskedVector, Hits
+from vector_assets.search.where import Where, read_where
 from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
@@ -70,17 +71,22 @@ class CollectionClient:
 
     def search(
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
-        method: Method = "vector",
+        method: Method = "vector", where: Where = None,
     ) -> Hits:  # fmt: skip
         """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
 
         With both, rows are near in the spaces of texts and in those of images alike. Raises UserError for words where
         no space reads text, and for an image where none reads images.
+
+        ``where`` is a filter over declared fields and the key, as text or as its tree (docs/filters.md); of several,
+        all must hold. It raises UserError that names the place.
         """
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
         asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
-        hits = self._engine.search(question, image=asked, k=k, method=method)
+        name, reader = self.spec.name, self._engine.reader
+        wanted = read_where(where, self.spec, lambda: reader.key_types(name))
+        hits = self._engine.answer(Ask(question, asked, k=k, method=method, filter=wanted))
         if question and self.spec.evaluation and self.spec.evaluation.shadow:
             self._engine.reader.record(self.spec.name, question)
         return hits

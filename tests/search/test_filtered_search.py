@@ -14,7 +14,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
+from vector_assets.errors import UserError
 from vector_assets.records import Vectors
+from vector_assets.search.ask import Ask
+from vector_assets.search.engine import SearchEngine
+from vector_assets.search.where import read_where
 from vector_assets.spec import Collection
 from vector_assets.stores.workspace import Workspace
 
@@ -80,13 +84,11 @@ def filled(workspace: Workspace, name: str, *, chunks: bool) -> Filled:
             f"create table {name} (id bigint primary key, body text, rank bigint, near bigint, topic text, "
             "other text)".encode()
         )
-        for key, some in numbers.items():
-            body = "\n\n".join(f"Paragraph {number}." for number in some)
-            topic = "rare" if key % 400 == 7 else "half" if key % 2 else None
-            connection.execute(
-                f"insert into {name} values (%s, %s, %s, %s, %s, %s)".encode(),
-                (key, body, 7919 * key % size, some[0] // 100, topic, topic),
-            )
+        with connection.cursor().copy(f"copy {name} from stdin".encode()) as copy:
+            for key, some in numbers.items():
+                body = "\n\n".join(f"Paragraph {number}." for number in some)
+                topic = "rare" if key % 400 == 7 else "half" if key % 2 else None
+                copy.write_row((key, body, 7919 * key % size, some[0] // 100, topic, topic))
         connection.execute(f"create index on {name} (rank)".encode())
         connection.execute(f"analyze {name}".encode())
     collection = Collection.model_validate(
@@ -237,3 +239,24 @@ def test_what_is_no_filter_is_an_error_of_data(live: Filled) -> None:
     for tree in (compared("body2", "=", "x"), compared("rank", "=", "x"), []):
         with pytest.raises(psycopg.errors.DataException):
             live.found(vector_of(1), 10, tree)
+
+
+def test_hits_are_of_rows_that_match(live: Filled, workspace: Workspace) -> None:
+    """As the reader role, through the engine: by text and by tree, over fields and the key."""
+    reader = workspace.reader()
+    name = live.store.collection.name
+    assert reader.key_types(name) == {"id": "number"}
+    engine = SearchEngine(reader, name, live.store.reader_encoder)  # type: ignore[arg-type]
+    for where, wanted in (
+        ("rank < 300 and topic = half", lambda row: row["rank"] < 300 and row["topic"] == "half"),
+        (["id > 5", "not other is null"], lambda row: row["id"] > 5 and row["other"] is not None),
+        (compared("other", "!=", "half"), lambda row: row["other"] == "rare"),
+    ):
+        tree = read_where(where, live.store.collection, lambda: reader.key_types(name))  # type: ignore[arg-type]
+        hits = engine.answer(Ask("Paragraph 7.", filter=tree)).hits
+        assert hits
+        assert all(wanted(hit.row) for hit in hits)
+    with pytest.raises(UserError, match="filter 'topc = x', place 1: 'topc' is not a field; expected one of id, body"):
+        read_where("topc = x", live.store.collection, lambda: reader.key_types(name))
+    with pytest.raises(UserError, match='filter: "topc" is not a field'):
+        engine.answer(Ask("Paragraph 7.", filter=compared("topc", "=", "x")))

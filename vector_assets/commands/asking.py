@@ -12,6 +12,7 @@ from vector_assets.commands.common import (
     JsonOption,
     MethodOption,
     ProjectOption,
+    WhereOption,
     checked_method,
     open_client,
     out,
@@ -47,6 +48,7 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 10,
     method: MethodOption = "vector",
+    where: WhereOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def search(
         raise UserError("nothing is asked; expected a question in words, or --image FILE")
     if query is not None and not query.strip():
         raise UserError("the question is empty; expected some text")
-    hits = open_client(project).collection(collection).search(query, image=image, k=k, method=chosen)
+    hits = open_client(project).collection(collection).search(query, image=image, k=k, method=chosen, where=where)
     if as_json:
         print_json(hits_json(hits))
     else:

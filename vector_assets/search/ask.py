@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vector_assets.errors import UserError
+from vector_assets.search.filters import Filter
 
 Method = Literal["vector", "exact"]
 METHODS: tuple[Method, ...] = ("vector", "exact")
@@ -13,12 +14,16 @@ METHODS: tuple[Method, ...] = ("vector", "exact")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question. ``text`` and ``image`` may both be asked: rows are then near in either kind of space."""
+    """One question. ``text`` and ``image`` may both be asked: rows are then near in either kind of space.
+
+    Only rows that ``filter`` lets through are found.
+    """
 
     text: str | None = None
     image: bytes | None = None
     k: int = 10
     method: Method = "vector"
+    filter: Filter | None = None
 
     def __post_init__(self) -> None:
         """Refuse a question that asks nothing, or by a method there is none of."""

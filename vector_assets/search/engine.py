@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from vector_assets.embedding.question import question_vectors
 from vector_assets.errors import NotLive
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.search.ask import Ask, Method
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hit, Hits
+from vector_assets.spec.field import FieldType
 
 LoadEncoder = Callable[[Checkpoint], Encoder]
 _ATTEMPTS = 3  # a swap between resolving and asking is followed
@@ -27,8 +29,14 @@ class SearchReader(Protocol):
         """Return a checkpoint's folder, contract and canaries."""
         ...
 
-    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+    def search(
+        self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
+    ) -> tuple[Hit, ...]:
         """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
+        ...
+
+    def key_types(self, collection: str) -> Mapping[str, FieldType]:
+        """The key's columns, with the types that filters read their values by."""
         ...
 
     def record(self, collection: str, question: str) -> None:
@@ -79,7 +87,7 @@ class SearchEngine:
     def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
         """Ask by the method that is wanted; each method is a case of its own."""
         vector = self._vector(generation, ask)
-        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact")
+        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
 
     def _vector(self, generation: Generation, ask: Ask) -> Vectors:
         texts, images = [] if ask.text is None else [ask.text], [] if ask.image is None else [ask.image]

@@ -10,9 +10,11 @@ from typing import Literal, cast
 import psycopg
 from pgvector import Vector
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
 from vector_assets.source.keys import row_key
 from vector_assets.stores.reader_session import ReaderSession
@@ -65,10 +67,14 @@ class Reader(ReaderSession):
             ),
         )
 
-    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+    def search(
+        self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
+    ) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
-        call = sql.SQL("{}(%s, %s, %s, %s)").format(self.names.table("search", generation.collection))
-        return self.hits(generation, call, (Vector(vector), k, generation.checkpoint_set, exact))
+        call = sql.SQL("{}(%s, %s, %s, %s, %s)").format(self.names.table("search", generation.collection))
+        return self.hits(
+            generation, call, (Vector(vector), k, generation.checkpoint_set, exact, filter and Jsonb(filter))
+        )
 
     def hits(
         self,

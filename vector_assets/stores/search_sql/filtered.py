@@ -38,6 +38,7 @@ declare
     depth double precision; wanted bigint; bound bigint;
     seen bigint; reached bigint; places tid[]; distances double precision[];
 begin
+    {open}
     if k < 1 then return; end if;
     exact := coalesce(exact, false) or k is null or {width} = 0;
     condition := {search}._condition(filter, {columns});
@@ -101,7 +102,9 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
     """Compose the function; with chunks, rows are scored by the mean of their ``top`` best."""
     generation = served.generation
     in_chunks = generation.chunked is not None
+    unguarded = served.unguarded
     body = sql.SQL(_BODY).format(
+        open=sql.SQL("perform {};").format(unguarded) if unguarded else sql.SQL(""),
         search=served.names.schema("search"),
         columns=columns_literal(
             filter_columns(served.types, served.collection, served.relation, stored="v", copied=generation.filters)
@@ -123,11 +126,12 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
     definition = sql.SQL(
         "create or replace function {function}(q vector, k integer, exact boolean, filter jsonb) "
         "returns table ({keys}, chunk_no integer, score double precision, generation integer{chunk}) "
-        "language plpgsql stable security definer rows 10 set search_path = {path} {settings} "
+        "language plpgsql stable {rights} rows 10 set search_path = {path} {settings} "
         "set hnsw.iterative_scan = relaxed_order set enable_sort = on as {body}"
     ).format(
         function=served.names.table("search", served.label + ENDING),
         keys=served.key_columns,
+        rights=served.rights,
         chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
         path=served.path,
         settings=nearest.settings(generation),
