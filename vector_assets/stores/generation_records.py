@@ -79,7 +79,21 @@ class GenerationRecords:
 
 
 def _generation(row: tuple[object, ...]) -> Generation:
-    collection, number, state, stamp, layout, dims, kind, filters, metric, ef_search, decision, index_type, precision = row
+    (
+        collection,
+        number,
+        state,
+        stamp,
+        layout,
+        dims,
+        kind,
+        filters,
+        metric,
+        ef_search,
+        decision,
+        index_type,
+        precision,
+    ) = row
     parts = json.loads(layout) if isinstance(layout, str) else cast(list[dict[str, object]], layout)
     return Generation(
         collection=str(collection),

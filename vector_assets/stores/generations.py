@@ -69,7 +69,8 @@ class GenerationStore(GenerationRecords):
                 (
                     generation.collection, generation.number, generation.checkpoint_set,
                     Jsonb([asdict(part) for part in generation.parts]), generation.dims, generation.vector_type,
-                    Jsonb(list(generation.filters)), generation.metric, generation.index_type, generation.precision, run_id,
+                    Jsonb(list(generation.filters)), generation.metric, generation.index_type,
+                    generation.precision, run_id,
                 ),
             )  # fmt: skip
             self.embeddings.create(connection, generation, relation)

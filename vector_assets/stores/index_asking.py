@@ -10,7 +10,7 @@ from psycopg import sql
 from vector_assets.index.recall import Found
 from vector_assets.records import Generation, Vectors
 from vector_assets.stores.database import Connection
-from vector_assets.stores.search_sql.nearest import MEASURED_K, distance, order_by
+from vector_assets.stores.search_sql.nearest import MEASURED_K, distance, order_by, scan_order, width_setting
 
 _WARM = 10  # queries asked before any is timed
 
@@ -26,12 +26,10 @@ def ask(
         connection.execute("set local enable_seqscan = off")
         # The settings are known once the library is loaded.
         connection.execute("select '[1]'::vector <=> '[1]'::vector")
-        name, iterative = "hnsw.ef_search", "strict_order"
-        if generation.index_type == "ivfflat":
-            name, iterative = "ivfflat.probes", "relaxed_order"
-        connection.execute(sql.SQL("set local {} = {}").format(sql.SQL(name), sql.Literal(width)))
-        scan = sql.SQL(f"{generation.index_type}.iterative_scan")
-        connection.execute(sql.SQL("set local {} = {}").format(scan, sql.SQL(iterative)))
+        name = sql.SQL(width_setting(generation))
+        connection.execute(sql.SQL("set local {} = {}").format(name, sql.Literal(width)))
+        scan, order = sql.SQL(f"{generation.index_type}.iterative_scan"), sql.SQL(scan_order(generation))
+        connection.execute(sql.SQL("set local {} = {}").format(scan, order))
     wrap = Vector if generation.vector_type == "vector" else HalfVector
     query = _query(table, generation, k=k, width=width)
     distances: list[list[float]] = []
@@ -51,6 +49,8 @@ def _query(table: sql.Identifier, generation: Generation, *, k: int, width: int 
     if width is None or generation.precision != "binary" or generation.index_type == "exact":
         order = exact if width is None else order_by(generation, "v", q)
         return sql.SQL("select {} from {} v order by {} limit {}").format(exact, table, order, sql.Literal(k))
-    return sql.SQL("select {0} as d from (select vector from {1} v order by {2} limit {3}) v order by d limit {4}").format(
+    return sql.SQL(
+        "select {0} as d from (select vector from {1} v order by {2} limit {3}) v order by d limit {4}"
+    ).format(
         exact, table, order_by(generation, "v", q), sql.Literal(max(width, width * k // MEASURED_K)), sql.Literal(k)
     )

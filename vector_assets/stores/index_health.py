@@ -1,4 +1,4 @@
-"""What an index has become since it was built: dead tuples, growth, changed rows; and whether it should be built anew."""
+"""What an index has become since it was built: dead tuples, growth, changed rows; and whether to build it anew."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def read_health(database: Database, connection: Connection, generation: Generati
     live, dead, size = (int(str(value or 0)) for value in row)
     share = dead / (live + dead) if dead else 0.0
     built = connection.execute(
-        database.compose("select rows, bytes, changes from {ops}.index_builds where collection = %s and generation = %s"),
+        database.compose(
+            "select rows, bytes, changes from {ops}.index_builds where collection = %s and generation = %s"
+        ),
         (generation.collection, generation.number),
     ).fetchone()
     if built is None or not size:

@@ -20,7 +20,9 @@ _STEPS = (
 
 
 @contextmanager
-def told(database: Database, pid: int, log: Callable[[str], None] | None, *, every: float | None = None) -> Iterator[None]:
+def told(
+    database: Database, pid: int, log: Callable[[str], None] | None, *, every: float | None = None
+) -> Iterator[None]:
     """Log progress of the build that a backend runs, every few seconds, for as long as the block lasts."""
     if log is None:
         yield

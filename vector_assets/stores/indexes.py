@@ -50,6 +50,11 @@ class Built:
     widths: tuple[int, ...] = ()
     options: tuple[tuple[str, int], ...] = ()  # m and ef_construction, or lists
 
+    @property
+    def is_large(self) -> bool:
+        """Whether there is no larger one that finds more."""
+        return dict(self.options).get("m", LARGE_M) >= LARGE_M
+
 
 class IndexStore:
     """Builds, renews and asks the vector index of a generation."""
@@ -108,11 +113,11 @@ class IndexStore:
         self, connection: Connection, generation: Generation, name: str, options: dict[str, int], *, beside: bool,
         log: Log | None,
     ) -> None:  # fmt: skip
+        given = [sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in options.items()]
         statement = sql.SQL("create index {} {} on {} using {} ({}) with ({})").format(
             sql.SQL("concurrently" if beside else ""), sql.Identifier(name),
             self.database.names.table("embedding", generation.table), sql.SQL(generation.index_type),
-            indexed(generation),
-            sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(k), sql.Literal(v)) for k, v in options.items()),
+            indexed(generation), sql.SQL(", ").join(given),
         )  # fmt: skip
         try:
             with told(self.database, connection.info.backend_pid, log):

@@ -55,7 +55,7 @@ def candidates(
         if where is None:
             return sql.SQL("{} {}").format(vectors, name)
         return sql.SQL("(select {0}.* from {1} {0} {2}) {0}").format(name, vectors, condition)
-    limit = sql.SQL("k")
+    limit: sql.Composable = sql.SQL("k")
     if bits is not None:
         limit = sql.SQL("case when not exact then least(greatest({0}, {0} * k::bigint / {1}), 2000000000) end").format(
             sql.Literal(bits), sql.Literal(MEASURED_K)
