@@ -10,8 +10,8 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.index.recall import choose_ef_search
-from vector_assets.records import Generation, Vectors
 from vector_assets.index.size_planner import index_memory_mb
+from vector_assets.records import Generation, Vectors
 from vector_assets.stores.workspace import Workspace
 
 DIMS, ROWS = 32, 4000

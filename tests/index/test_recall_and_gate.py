@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from vector_assets.errors import RecallError
 from vector_assets.index.decide import decide, decide_first
 from vector_assets.index.integrity import check_canaries_found, check_coverage, check_norms, check_recall
 from vector_assets.index.lexical import bm25_rankings

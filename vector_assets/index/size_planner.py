@@ -114,7 +114,7 @@ def index_memory_mb(
 
 
 def lists_of(rows: int, dims: int, precision: Precision) -> int:
-    """Lists of ivfflat, by pgvector's own advice: rows / 1000 up to a million, then the root; fewer where memory ends."""
+    """Lists of ivfflat, by pgvector's advice: rows / 1000 up to a million, then the root; fewer where memory ends."""
     lists = max(1, rows // 1000 if rows <= 1_000_000 else math.isqrt(rows))
     while lists > 1 and _lists_memory(lists, dims, precision) > machine().memory // 4 - 16 * _MIB:
         lists = lists * 3 // 4
