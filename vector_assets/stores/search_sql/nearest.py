@@ -54,13 +54,13 @@ def candidates(
     if bits is None and generation.index_type != "ivfflat":
         if where is None:
             return sql.SQL("{} {}").format(vectors, name)
-        return sql.SQL("(select {0}.* from {1} {0} {2}) {0}").format(name, vectors, condition)
+        return sql.SQL("(select {0}.ctid, {0}.* from {1} {0} {2}) {0}").format(name, vectors, condition)
     limit: sql.Composable = sql.SQL("k")
     if bits is not None:
         limit = sql.SQL("case when not exact then least(greatest({0}, {0} * k::bigint / {1}), 2000000000) end").format(
             sql.Literal(bits), sql.Literal(MEASURED_K)
         )
-    return sql.SQL("(select {0}.* from {1} {0} {2}order by {3} limit {4}) {0}").format(
+    return sql.SQL("(select {0}.ctid, {0}.* from {1} {0} {2}order by {3} limit {4}) {0}").format(
         name, vectors, condition, order_by(generation, alias), limit
     )
 
