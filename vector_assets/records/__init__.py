@@ -9,9 +9,11 @@ from vector_assets.records.embedding import (
     EmbedReport,
     Generation,
     GenerationState,
+    IndexType,
     OldChunk,
     Part,
     PendingRow,
+    Precision,
     RowState,
 )
 from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Vectors
@@ -44,6 +46,7 @@ __all__ = [
     "Encoder",
     "Generation",
     "GenerationState",
+    "IndexType",
     "Input",
     "Inputs",
     "JudgedQuery",
@@ -55,6 +58,7 @@ __all__ = [
     "Part",
     "PartedReader",
     "PendingRow",
+    "Precision",
     "RawRow",
     "RowState",
     "RunLog",

@@ -19,6 +19,7 @@ from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
+from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
 from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
@@ -135,9 +136,13 @@ class CollectionStore:
 
     # -- index and measurements
 
-    def build(self, generation: Generation) -> Built:
+    def build(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index where it is missing."""
-        return self.workspace.indexes.build(generation)
+        return self.workspace.indexes.build(generation, log=log)
+
+    def build_larger(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
+        """Build the index anew with more links, beside the one in use."""
+        return self.workspace.indexes.rebuild(generation, larger=True, log=log)
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
@@ -170,10 +175,8 @@ class CollectionStore:
         """Return some vectors of the table, the same ones every time."""
         return self.workspace.indexes.sample(generation, self.relation, count)
 
-    def neighbours(
-        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
-    ) -> list[list[float]]:
-        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+    def neighbours(self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None) -> Found:
+        """Return distances of the k nearest, and times; an exact scan when ``ef_search`` is None."""
         return self.workspace.indexes.neighbours(generation, self.relation, queries, k=k, ef_search=ef_search)
 
     def blocks(self, generation: Generation) -> Iterator[Block]:
