@@ -1,9 +1,9 @@
 """Filtered search against hand-tuned pgvector: recall@10 and milliseconds at several selectivities, interleaved.
 
-Rivals, on the same table and session: ``iterative`` (HNSW with hnsw.iterative_scan = relaxed_order, the ef_search of the
-generation), ``strict`` (the same in strict_order) and ``exact`` (btree on the filter, exact distance, the index switched
-off). Ours is search.<collection>(…) with a filter on a copied column, and on one that only the source has. ``far`` is a
-filter whose rows all lie far from the question.
+Rivals, on the same table and session: ``iterative`` (HNSW with hnsw.iterative_scan = relaxed_order, the ef_search of
+the generation), ``strict`` (the same in strict_order) and ``exact`` (btree on the filter, exact distance, the index
+switched off). Ours is search.<collection>(…) with a filter on a copied column, and on one that only the source has.
+``far`` is a filter whose rows all lie far from the question.
 
     python benchmarks/filtered.py --rows 200000 --vectors vectors.npy --queries queries.npy --json filtered.json
 

@@ -221,7 +221,9 @@ def hits_json(hits: Hits) -> dict[str, object]:
         if hit.stale:
             one["stale"] = True
         if hit.chunk:
-            one["chunk"] = {name: value for name, value in asdict(hit.chunk).items() if name != "stale" or value}
+            one["chunk"] = {
+                name: value for name, value in asdict(hit.chunk).items() if value or name not in ("stale", "headings")
+            }
         found.append(one)
     return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
 

@@ -4,6 +4,7 @@ from vector_assets.spec.any_space import Space
 from vector_assets.spec.augment import Augment
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
+from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.drift import Drift
@@ -18,7 +19,7 @@ from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
-from vector_assets.spec.space import Chunking, TextSpace
+from vector_assets.spec.space import TextSpace
 from vector_assets.spec.training import Training
 
 __all__ = [

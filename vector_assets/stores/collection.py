@@ -247,6 +247,7 @@ class CollectionStore:
     def show(self, generation: Generation) -> None:
         """Make the live generation's view and functions anew where they are not as declared any more."""
         generation = self.workspace.generations.get(generation.collection, generation.number)
+        generation = self.workspace.generations.roll_up(self.collection, generation)
         if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 

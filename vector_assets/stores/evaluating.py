@@ -53,7 +53,7 @@ def evaluate_live(
     judged = _queries(store, queries, qrels, synthetic=synthetic)
     questions = store.questions(live, [query.text for query in judged])
     if method == "exact" or any(query.among is not None for query in judged):
-        method, rankings = "exact", exact_rankings(store.blocks(live), questions, judged)
+        method, rankings = "exact", exact_rankings(store.blocks(live), questions, judged, top=live.top)
     else:
         rankings = _ask(store, judged, questions)
     scores = evaluate(rankings, judged)
@@ -88,7 +88,7 @@ def _beside(store: CollectionStore, judged: Sequence[JudgedQuery], live: Ranking
     candidate = _waiting(store)
     if candidate:
         questions = store.questions(candidate, [query.text for query in judged])
-        found = exact_rankings(store.blocks(candidate), questions, judged)
+        found = exact_rankings(store.blocks(candidate), questions, judged, top=candidate.top)
         against = paired_bootstrap(
             score(found, judged, store.metric), score(live, judged, store.metric), metric=store.metric
         )

@@ -58,6 +58,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if maintenance:
         store.workspace.indexes.vacuum(generation)
         log("dead tuples removed")
+    generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
     if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:
@@ -87,7 +88,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
 
 def _content(store: CollectionStore, generation: Generation, questions: str) -> str:
     """What was measured, and by which questions: when it is another one, it is measured again."""
-    declared = [store.collection.index.model_dump_json()]
+    declared = [store.collection.index.model_dump_json(), *([f"top {generation.top}"] if generation.top > 1 else [])]
     if store.collection.evaluation:
         judging = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed"}
         declared.append(store.collection.evaluation.model_dump_json(include=judging))
@@ -128,6 +129,7 @@ def _remember(
                 "dims": generation.dims,
                 "index_bytes": report.built.bytes,
                 "table_bytes": table_bytes,
+                "truncated": store.workspace.embeddings.truncated(generation),
                 **({"index_seconds": report.built.seconds} if report.built.seconds else {}),
             },
         },

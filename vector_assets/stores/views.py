@@ -27,7 +27,7 @@ _SUFFIXES = ("", "_filtered", "_bm25", "_hybrid", "_vectors")
 def functions(served: Served) -> Iterator[SqlFunction]:
     """The functions of a collection; those that there were and that are not among them any more are dropped."""
     yield search_function(served)
-    yield filtered_function(served)
+    yield filtered_function(served, top=served.generation.top)
 
 
 class ViewStore:
