@@ -186,6 +186,11 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
             else "not measured"
         )
         console.print(f"  generation {status.generation} is live, coverage {status.coverage:.4f}, recall@10 {recall}")
+        if status.index and status.index_bytes is not None:
+            changed = f", {status.index_changed:.0%} of its rows changed since" if status.index_changed else ""
+            console.print(f"  index: {status.index}, {status.index_bytes / 2**20:,.1f} MiB{changed}")
+        if status.index_worn:
+            console.print(f"  maintenance will build the index anew: {status.index_worn}", soft_wrap=True)
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
             console.print(f"  {space}: checkpoint {digest[:12]}")

@@ -203,9 +203,8 @@ def test_an_inner_product_of_vectors_that_are_not_normalised_is_refused(
     workspace: Workspace, declare: Declare, animals: Callable[[int], None], execute: Execute, name: str
 ) -> None:
     animals(20)
-    store = FakeStore(
-        workspace, declare(index={"metric": "inner_product"}, evaluation={"synthetic": 0}), WideEncoder(width=8)
-    )
+    collection = declare(index={"metric": "inner_product"}, evaluation={"synthetic": 0})
+    store = FakeStore(workspace, collection, WideEncoder(width=8))
     store.embed()
     execute(f"update embedding.{name}_g1 set vector = vector * array_fill(3, array[8])::vector where k1 = 7")
     failed = [check.summary for check in measure(store).checks if not check.passed]

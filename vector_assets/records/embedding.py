@@ -96,6 +96,11 @@ class Generation:
         """Name of the vectors' table in the embedding schema; the rows' table adds ``_rows``."""
         return f"{self.collection}_g{self.number}"
 
+    @property
+    def index_kind(self) -> str:
+        """What its index is called: ``hnsw of half``, ``exact``."""
+        return "exact" if self.index_type == "exact" else f"{self.index_type} of {self.precision}"
+
     def is_as_precise(self, other: Generation) -> bool:
         """Tell whether its vectors may be taken over by another: what was rounded to halves stays rounded."""
         return self.vector_type == "vector" or other.vector_type == "halfvec"

@@ -22,6 +22,12 @@ class Health:
     grown: float | None = None  # bytes a row now, to bytes a row then
 
     @property
+    def numbers(self) -> dict[str, float]:
+        """What is known, by name."""
+        known = {"index_dead": self.dead, "index_changed": self.changed, "index_grown": self.grown}
+        return {name: round(value, 4) for name, value in known.items() if value is not None}
+
+    @property
     def worn(self) -> str | None:
         """Why the index should be built anew; None while it need not."""
         if self.changed is not None and self.changed > MAX_CHANGED:
