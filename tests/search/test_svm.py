@@ -62,7 +62,7 @@ def test_equal_input_gives_equal_values_in_another_process() -> None:
 
 def test_one_side_alone_is_refused_in_one_line() -> None:
     table = rows(4, 10)
-    with pytest.raises(UserError, match="svm has no negative examples; expected .* at least one other row"):
+    with pytest.raises(UserError, match=r"svm has no negative examples; expected .* at least one other row"):
         decision_values(table[:1], table[:0], table)
     with pytest.raises(UserError, match="svm has no positive examples"):
         decision_values(table[:0], table, table)
