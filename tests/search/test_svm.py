@@ -10,7 +10,7 @@ import pytest
 
 from vector_assets.errors import UserError
 from vector_assets.records import Vectors
-from vector_assets.search.svm import by_value, decision_values
+from vector_assets.search.svm import decision_values
 
 
 def unit(values: object) -> Vectors:
@@ -43,8 +43,17 @@ def test_several_positives_are_learned_together() -> None:
     values = decision_values(liked, table[40:], table)
     best = np.argsort(-values)[:40]
     assert np.mean(best < 40) > 0.9
-    disliked = decision_values(liked, np.concatenate([table[40:], np.repeat(table[39:40], 50, axis=0)]), table)
-    assert (disliked < disliked[39]).sum() < (values < values[39]).sum(), "a negative example falls"
+    falls = decision_values(liked, table[40:], table, disliked=table[39:40])
+    assert (falls < falls[39]).sum() < (values < values[39]).sum(), "what is disliked falls"
+
+
+def test_without_dislikes_it_is_the_machine_of_the_source() -> None:
+    from sklearn.svm import LinearSVC
+
+    positives, others = rows(5, 3), rows(6, 200)
+    machine = LinearSVC(C=0.1, class_weight="balanced", max_iter=10_000, tol=1e-6, dual="auto")
+    machine.fit(np.concatenate([positives, others]), [1] * 3 + [0] * 200)
+    assert np.allclose(decision_values(positives, others, others), machine.decision_function(others), atol=1e-5)
 
 
 def test_equal_input_gives_equal_values_in_another_process() -> None:
@@ -66,7 +75,3 @@ def test_one_side_alone_is_refused_in_one_line() -> None:
         decision_values(table[:1], table[:0], table)
     with pytest.raises(UserError, match="svm has no positive examples"):
         decision_values(table[:0], table, table)
-
-
-def test_equal_values_are_ordered_by_key() -> None:
-    assert by_value(np.array([0.5, 1.0, 0.5]), ["b", "c", "a"]) == [1, 2, 0]

@@ -33,7 +33,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """A passage of the context. ``n`` is its mark in the text: [1], [2], …"""
+    """A passage of the context. ``n`` is its mark in the text: [1], [2] and so on."""
 
     n: int
     id: str
@@ -82,11 +82,14 @@ def cited(
     become one passage, at the place of the better one.
     """
     taken: list[Excerpt] = []
+    said: list[frozenset[tuple[str, ...]]] = []
     for one in excerpts:
-        if not one.text.strip() or repeats(one, taken):
+        mine = shingles(one.text)
+        if not one.text.strip() or any(jaccard(mine, other) >= NEAR for other in said):
             continue
         if (grown := _fitting([*taken, one], whole, count, tokens)) is not None:
             taken = grown
+            said.append(mine)
         elif (short := _shortened(one, taken, whole, count, tokens)) is not None:
             taken = short
             break
@@ -94,17 +97,16 @@ def cited(
     return passages, count(rendered(passages)) if passages else 0
 
 
-def repeats(one: Excerpt, taken: Iterable[Excerpt]) -> bool:
-    """Tell whether one of these says the same: word for word, or in nearly the same runs of words."""
-    mine = shingles(one.text)
-    return any(_jaccard(mine, shingles(other.text)) >= NEAR for other in taken)
-
-
 def shingles(text: str) -> frozenset[tuple[str, ...]]:
-    """Return the runs of five words in a text, in small letters (Broder 1997); all words of a shorter one as one run."""
+    """Return the runs of five words in a text, in small letters (Broder 1997); a shorter text is one run."""
     words = tuple(_WORD.findall(text.casefold()))
     last = max(len(words) - SHINGLE, 0)
     return frozenset(words[start : start + SHINGLE] for start in range(last + 1))
+
+
+def jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
+    """Return what two sets have in common, as a share of what they have together."""
+    return len(a & b) / len(a | b)
 
 
 def merged(excerpts: Sequence[Excerpt], whole: Callable[[str], str]) -> list[Excerpt]:
@@ -158,11 +160,9 @@ def _shortened(
 
 
 def _numbered(excerpts: Sequence[Excerpt]) -> tuple[Cited, ...]:
-    return tuple(
-        Cited(n, one.id, one.text.strip(), one.score, one.start, one.stop, one.stale)
-        for n, one in enumerate(excerpts, start=1)
-    )
-
-
-def _jaccard(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> float:
-    return len(a & b) / len(a | b)
+    found = []
+    for n, one in enumerate(excerpts, start=1):
+        start = one.start + len(one.text) - len(one.text.lstrip())
+        text = one.text.strip()
+        found.append(Cited(n, one.id, text, one.score, start, start + len(text), one.stale))
+    return tuple(found)

@@ -24,30 +24,33 @@ _ITERATIONS, _TOLERANCE = 10_000, 1e-6  # as in the source
 
 
 def decision_values(
-    positives: Vectors, negatives: Vectors, candidates: Vectors, *, c: float = C
+    positives: Vectors, others: Vectors, candidates: Vectors, *, disliked: Vectors | None = None, c: float = C
 ) -> NDArray[np.float64]:
     """Return (m,) decision values of (m, dims) candidates: the higher, the more they are like the positives.
 
-    Positives are (p, dims), negatives (n, dims), all of unit length. Both sides weigh the same in sum, however few the
-    positives are. The same input gives the same values in any process. Raises UserError where one side is empty, for
-    then there is nothing to tell apart.
+    Positives are (p, dims), of unit length like all; others are negatives that nobody judged, disliked ones were
+    judged. Positives and negatives weigh the same in sum, however few the positives are (class_weight "balanced" in
+    scikit-learn); where there are disliked rows, these are half of what is negative, or they would drown among the
+    others. The same input gives the same values in any process. Raises UserError where one side is empty, for then
+    there is nothing to tell apart.
     """
-    if not len(positives) or not len(negatives):
-        missing = "positive" if not len(positives) else "negative"
-        raise UserError(
-            f"method svm has no {missing} examples; expected a question or --like, and at least one other row with a "
-            "vector: ask with --method vector"
-        )
+    against = others[:0] if disliked is None else disliked
+    sides = {"positive": len(positives), "negative": len(others) + len(against)}
+    for side, count in sides.items():
+        if not count:
+            raise UserError(
+                f"method svm has no {side} examples; expected a question or --like, and at least one other row with a "
+                "vector: ask with --method vector"
+            )
     from sklearn.svm import LinearSVC
 
+    known = np.concatenate([positives, against, others]).astype(np.float64)
+    half = len(known) / 2
+    groups = [(len(positives), half)]
+    groups += [(len(group), half / 2 if len(against) and len(others) else half) for group in (against, others)]
+    weights = np.concatenate([np.full(count, whole / max(count, 1)) for count, whole in groups])
     # dual="auto" solves the smaller of the two problems, which have the same optimum; neither draws at random here.
-    machine = LinearSVC(C=c, class_weight="balanced", max_iter=_ITERATIONS, tol=_TOLERANCE, dual="auto", random_state=0)
-    known = np.concatenate([positives, negatives]).astype(np.float64)
-    machine.fit(known, np.repeat([1, 0], [len(positives), len(negatives)]))
+    machine = LinearSVC(C=c, max_iter=_ITERATIONS, tol=_TOLERANCE, dual="auto", random_state=0)
+    machine.fit(known, np.repeat([1, 0], list(sides.values())), sample_weight=weights)
     values: NDArray[np.float64] = machine.decision_function(candidates.astype(np.float64))
     return values
-
-
-def by_value(values: NDArray[np.float64], keys: list[str]) -> list[int]:
-    """Return places by falling value, equal ones by key, so that the order never depends on how rows came."""
-    return sorted(range(len(keys)), key=lambda place: (-values[place], keys[place]))

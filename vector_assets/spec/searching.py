@@ -17,7 +17,9 @@ class Rerank(Spec):
         description="./folder or hf:owner/name@revision: a sequence classification model of transformers with one or "
         "two labels, as safetensors. A search never goes online: one from the hub has to be in its cache already.",
     )
-    top: int = Field(default=50, ge=1, le=1000, description="How many of the best rows are read; the time grows with it.")
+    top: int = Field(
+        default=50, ge=1, le=1000, description="How many of the best rows are read; the time grows with it."
+    )
     max_tokens: int | None = Field(
         default=None, ge=8, description="Question and text are cut to this; the model's own limit when left out."
     )
@@ -27,7 +29,10 @@ class Svm(Spec):
     """Ranking by a support vector machine, which learns what sets the question and the liked rows apart."""
 
     c: float = Field(
-        default=0.1, gt=0, le=1000, description="How much an example that is on the wrong side costs; 1 suits many clean ones."
+        default=0.1,
+        gt=0,
+        le=1000,
+        description="How much an example that is on the wrong side costs; 1 suits many clean ones.",
     )
 
 

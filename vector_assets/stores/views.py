@@ -15,6 +15,7 @@ from vector_assets.stores.database import READER, Connection, Database
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.made import Served, SqlFunction
+from vector_assets.stores.search_sql.vectors import vectors_function
 from vector_assets.stores.search_sql.view import rows_view, shown
 
 # What a function's name may add to its collection's.
@@ -24,6 +25,7 @@ _SUFFIXES = ("", "_bm25", "_hybrid", "_vectors")
 def functions(served: Served) -> Iterator[SqlFunction]:
     """The functions of a collection; those that there were and that are not among them any more are dropped."""
     yield search_function(served)
+    yield vectors_function(served)
 
 
 class ViewStore:

@@ -83,8 +83,8 @@ def _sampled(served: Served) -> sql.Composed:
         "if sample_size > 0 then "
         "select least(100, 100.0 * {drawn} * sample_size / greatest(c.reltuples, 1)) into share "
         "from pg_class c where c.oid = {table}::regclass; "
-        "return query select 'sample', {names}, row_number() over (), v.chunk_no, 1 - (v.vector::vector <=> q), 'done', "
-        "v.start_offset, v.stop_offset, v.chunk_digest, v.vector::vector from "
+        "return query select 'sample', {names}, row_number() over (), v.chunk_no, "
+        "1 - (v.vector::vector <=> q), 'done', v.start_offset, v.stop_offset, v.chunk_digest, v.vector::vector from "
         "(select s.*, hashtextextended(row({sampled}, s.chunk_no)::text, 0) as draw "
         "from {vectors} s tablesample system (share) repeatable (0) order by draw limit sample_size) v; end if;"
     ).format(
