@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from vector_assets.embedding.question import question_vectors
-from vector_assets.errors import NotLive
+from vector_assets.encoder.text.counting import token_counter
+from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.search.ask import Ask, Method
+from vector_assets.search.context import Context, Count, cited
 from vector_assets.search.examples import read_examples
+from vector_assets.search.excerpts import excerpts, row_texts
 from vector_assets.search.hits import Hit, Hits
 from vector_assets.search.rerank import PairScorer, Reranking, reranked
 from vector_assets.search.stages import asked_vector, by_machine, spread, without
@@ -50,6 +53,7 @@ class SearchEngine:
         self.collection = collection
         self._load = load
         self._encoders: dict[str, Encoder] = {}
+        self._counters: dict[str, tuple[Count, str]] = {}
         self._scorers: dict[Reranking, PairScorer] = {}
         self._generation: Generation | None = None
 
@@ -73,6 +77,34 @@ class SearchEngine:
             judge = self._scorer(ask.rerank).digest if ask.rerank else None
             return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started), judge)
         raise AssertionError("the loop returns or raises")
+
+    def context(self, ask: Ask, hits: Hits, *, tokens: int) -> Context:
+        """Return cited passages of what a question found, within a budget of tokens.
+
+        Where no hit is left, none of them was good enough to answer the question, and it counts as not answered.
+        """
+        started = time.perf_counter()
+        generation = self._current(fresh=False)
+        if generation.number != hits.generation:
+            raise NotLive(f"collection {self.collection}: another generation went live meanwhile; ask again")
+        if ask.like or ask.unlike:
+            ask = replace(ask, examples=read_examples(self.reader, generation, ask.like, ask.unlike))
+        by_cosine = ask.method in ("vector", "exact") and ask.rerank is None and not ask.diverse
+        question = self._vector(generation, ask) if generation.chunked is not None else None
+        found = excerpts(self.reader, generation, hits.hits, question, by_cosine=by_cosine)
+        texts = row_texts(generation, hits.hits)
+        count, counted_by = self._counter(generation)
+        passages, used = cited(found, texts.__getitem__, count, tokens=tokens)
+        ms = hits.ms + 1000 * (time.perf_counter() - started)
+        return Context(passages, used, tokens, counted_by, bool(hits.hits), hits.method, hits.generation, ms)
+
+    def _counter(self, generation: Generation) -> tuple[Count, str]:
+        part = next((part for part in generation.parts if part.kind == "text"), None)
+        if part is None:
+            raise UserError(f"collection {self.collection} has no space of texts, so there is nothing to cite")
+        if part.checkpoint not in self._counters:
+            self._counters[part.checkpoint] = token_counter(self.reader.checkpoint(part.checkpoint).folder)
+        return self._counters[part.checkpoint]
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""

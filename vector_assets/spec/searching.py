@@ -37,7 +37,7 @@ class Svm(Spec):
 
 
 class Searching(Spec):
-    """What a search does when nothing else is asked. Every key has its option of the command search."""
+    """What a search does when nothing else is asked."""
 
     method: Literal["vector", "exact", "svm"] = Field(default="vector", description="How rows are ranked.")
     rerank: Rerank | None = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vector_assets.encoder.contract import own_limit, read_json
 from vector_assets.encoder.files import check_folder, checkpoint_digest
 from vector_assets.encoder.quiet import quiet
+from vector_assets.encoder.resolve import cached, resolve_encoder
 from vector_assets.encoder.text.batching import token_batches
 from vector_assets.errors import EncoderError, NotFinite
 
@@ -78,6 +79,16 @@ def check_cross_folder(folder: Path) -> None:
     labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))
     if labels not in (1, 2):
         raise EncoderError(f"{folder}: the model tells {labels} labels apart; rerank expects one, or no and yes")
+
+
+def resolve_cross(name: str, *, folder: Path) -> Path:
+    """Return the checked folder of ``./folder`` or ``hf:owner/name@revision``; the latter has to be in the cache.
+
+    Relative folders start from ``folder``. Raises EncoderError, in one line, for anything else.
+    """
+    if not name.startswith((".", "/", "~", "hf:")):
+        raise EncoderError(f"{name}: no cross-encoder; expected ./folder or hf:owner/name@revision")
+    return resolve_encoder(name, folder=folder, download=cached, check=check_cross_folder)
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
