@@ -12,6 +12,8 @@ from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 #: The sample is drawn from so many times as many rows, blocks spread over the table, so that no query reads it whole.
 _DRAWN = 20
+#: And from at least so many blocks, for a share of few blocks may be none.
+_BLOCKS = 100
 
 
 def vectors_function(served: Served) -> SqlFunction:
@@ -81,7 +83,8 @@ def _sampled(served: Served) -> sql.Composed:
     relation = served.relation
     return sql.SQL(
         "if sample_size > 0 then "
-        "select least(100, 100.0 * {drawn} * sample_size / greatest(c.reltuples, 1)) into share "
+        "select least(100, 100.0 * greatest({drawn} * sample_size / greatest(c.reltuples, 1), "
+        "{blocks}::real / greatest(c.relpages, 1))) into share "
         "from pg_class c where c.oid = {table}::regclass; "
         "return query select 'sample', {names}, row_number() over (), v.chunk_no, "
         "1 - (v.vector::vector <=> q), 'done', v.start_offset, v.stop_offset, v.chunk_digest, v.vector::vector from "
@@ -89,6 +92,7 @@ def _sampled(served: Served) -> sql.Composed:
         "from {vectors} s tablesample system (share) repeatable (0) order by draw limit sample_size) v; end if;"
     ).format(
         drawn=sql.Literal(_DRAWN),
+        blocks=sql.Literal(_BLOCKS),
         table=sql.Literal(served.vectors.as_string(None)),
         names=relation.stored_key("v"),
         sampled=relation.stored_key("s"),
