@@ -14,7 +14,7 @@ from vector_assets.search.ask import Ask, Method
 from vector_assets.search.context import Context
 from vector_assets.search.declared import declared_ask
 from vector_assets.search.engine import SearchEngine
-from vector_assets.search.hits import Hits
+from vector_assets.search.hits import AskedVector, Hits
 from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
@@ -112,6 +112,12 @@ class CollectionClient:
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
         return self._engine
+
+    def vector(self, question: str) -> AskedVector:
+        """Return a question's vector and what encoded it, for the functions of docs/sql.md."""
+        if self._engine is None:
+            self._engine = self.workspace.search(self.spec.name)
+        return self._engine.vector(question)
 
     def materialize(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import psycopg
 import pytest
-from conftest import engine_of, live
+from examples_at_hand import engine_of, live
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.errors import UserError
@@ -13,6 +15,18 @@ from vector_assets.search.ask import Ask, Method
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hits
 from vector_assets.stores.workspace import Workspace
+
+
+@pytest.fixture
+def store(workspace: Workspace, declare: Declare, animals: Callable[[int], None]) -> FakeStore:
+    """40 animals, live: row i names animal i mod 4 of cat, dog, owl, fish."""
+    animals(40)
+    return live(FakeStore(workspace, declare(), KeywordEncoder()))
+
+
+@pytest.fixture
+def engine(store: FakeStore) -> SearchEngine:
+    return engine_of(store)
 
 
 def kinds(hits: Hits) -> list[str]:

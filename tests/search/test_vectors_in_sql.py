@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import psycopg
 import pytest
-from fakes import Execute, FakeStore
+from examples_at_hand import live
+from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from psycopg import sql
 
-from vector_assets.errors import NotLive
+from vector_assets.errors import NotFound, NotLive
+from vector_assets.stores.database import READER
 from vector_assets.stores.reader import Reader
+from vector_assets.stores.workspace import Workspace
+
+
+@pytest.fixture
+def store(workspace: Workspace, declare: Declare, animals: Callable[[int], None]) -> FakeStore:
+    """40 animals, live: row i names animal i mod 4 of cat, dog, owl, fish."""
+    animals(40)
+    return live(FakeStore(workspace, declare(), KeywordEncoder()))
 
 
 @pytest.fixture
@@ -92,3 +103,28 @@ def test_only_readers_may_call_it(execute: Execute, store: FakeStore) -> None:
         (json.dumps([[4], ["2"]]),),
     )
     assert [tuple(map(str, row)) for row in shown] == [("key", "4", "1.000"), ("key", "2", "0.000")]
+
+
+def test_a_role_gets_the_vectors_of_the_rows_that_it_may_see(
+    workspace: Workspace, declare: Declare, execute: Execute, animals: Callable[[int], None], name: str
+) -> None:
+    animals(60)
+    role = f"{name}_t1"
+    execute(sql.SQL("create role {} login in role {}").format(sql.Identifier(role), sql.Identifier(READER)))
+    try:
+        execute(f"grant select on {name} to {role}")
+        execute(f"alter table {name} enable row level security")
+        execute(f"create policy own on {name} for select using ('{name}_' || topic = current_user)")
+        store = live(FakeStore(workspace, declare(), KeywordEncoder()))
+        reader = Reader(workspace.addresses.database.user(role), workspace.database.names, become=False)
+        cat = store.chosen["text"].encode_queries(["cat"])[0]
+        found = reader.vectors(store.live(), ids=(("1",), ("2",)), question=cat, near=50, sample=50)
+        assert found["key"].ids == (("1",),)
+        for part in (found["near"], found["sample"]):
+            assert {int(key) % 3 for (key,) in part.ids} == {1} and len(part) == 20
+        with pytest.raises(NotFound, match=r"--like 2: collection .* has no such row"):
+            reader.row_ids(store.live(), ("2",), "--like")
+        reader.close()
+    finally:
+        execute(sql.SQL("drop owned by {0}").format(sql.Identifier(role)))
+        execute(sql.SQL("drop role {}").format(sql.Identifier(role)))

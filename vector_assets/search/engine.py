@@ -15,7 +15,7 @@ from vector_assets.search.ask import Ask, Method
 from vector_assets.search.context import Context, Count, cited
 from vector_assets.search.examples import read_examples
 from vector_assets.search.excerpts import excerpts, row_texts
-from vector_assets.search.hits import Hit, Hits
+from vector_assets.search.hits import AskedVector, Hit, Hits
 from vector_assets.search.rerank import PairScorer, Reranking, reranked
 from vector_assets.search.stages import asked_vector, by_machine, spread, without
 from vector_assets.search.stored import VectorReader
@@ -105,6 +105,11 @@ class SearchEngine:
         if part.checkpoint not in self._counters:
             self._counters[part.checkpoint] = token_counter(self.reader.checkpoint(part.checkpoint).folder)
         return self._counters[part.checkpoint]
+
+    def vector(self, question: str) -> AskedVector:
+        """Return what a question is encoded as by the live generation's checkpoints, for SQL of the user's own."""
+        generation = self._current(fresh=True)
+        return AskedVector(tuple(map(float, self.encode(generation, [question])[0])), generation.checkpoint_set)
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""
