@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,10 @@ from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
 from vector_assets.search.ask import Ask, Method
+from vector_assets.search.context import Context
+from vector_assets.search.declared import declared_ask
 from vector_assets.search.engine import SearchEngine
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hits
 from vector_assets.search.where import Where, read_where
 from vector_assets.source.images import read_question
@@ -71,25 +74,54 @@ class CollectionClient:
 
     def search(
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
-        method: Method = "vector", where: Where = None,
+        method: Method | None = None, where: Where = None, like: Sequence[str | int] = (),
+        unlike: Sequence[str | int] = (), diverse: float | None = None, rerank: bool | None = None,
     ) -> Hits:  # fmt: skip
         """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
 
-        With both, rows are near in the spaces of texts and in those of images alike. Raises UserError for words where
-        no space reads text, and for an image where none reads images.
+        With both, rows are near in the spaces of texts and in those of images alike. ``like`` and ``unlike`` are ids
+        of rows, with or without a question; they are not found themselves. ``diverse`` (0 to 1) makes repeats give
+        way. None is as declared under ``search``. Raises UserError for words where no space reads text, for an image
+        where none reads images, and for an id that is no row or has no vector.
 
         ``where`` is a filter over declared fields and the key, as text or as its tree (docs/filters.md); of several,
         all must hold. It raises UserError that names the place.
         """
+        ask = declared_ask(
+            self.spec, question, image=_image(image), k=k, method=method, like=like, unlike=unlike, diverse=diverse,
+            rerank=rerank, filter=self._filter(where),
+        )  # fmt: skip
+        return self._answer(ask)
+
+    def context(
+        self, question: str, *, tokens: int = 2000, k: int = 10, method: Method | None = None, where: Where = None,
+        like: Sequence[str | int] = (), unlike: Sequence[str | int] = (), diverse: float | None = None,
+        rerank: bool | None = None,
+    ) -> Context:  # fmt: skip
+        """Return passages of the k rows that a search finds, word for word, cited, within a budget of tokens.
+
+        Tokens are counted by the encoder's own tokenizer. Nothing is written that does not stand in a row.
+        """
+        ask = declared_ask(
+            self.spec, question, k=k, method=method, like=like, unlike=unlike, diverse=diverse, rerank=rerank,
+            filter=self._filter(where),
+        )  # fmt: skip
+        return self._engine_of().context(ask, self._answer(ask), tokens=tokens)
+
+    def _filter(self, where: Where) -> Filter | None:
+        name = self.spec.name
+        return read_where(where, self.spec, lambda: self._engine_of().reader.key_types(name))
+
+    def _answer(self, ask: Ask) -> Hits:
+        hits = self._engine_of().answer(ask)
+        if ask.text and self.spec.evaluation and self.spec.evaluation.shadow:
+            self._engine_of().reader.record(self.spec.name, ask.text)
+        return hits
+
+    def _engine_of(self) -> SearchEngine:
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
-        asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
-        name, reader = self.spec.name, self._engine.reader
-        wanted = read_where(where, self.spec, lambda: reader.key_types(name))
-        hits = self._engine.answer(Ask(question, asked, k=k, method=method, filter=wanted))
-        if question and self.spec.evaluation and self.spec.evaluation.shadow:
-            self._engine.reader.record(self.spec.name, question)
-        return hits
+        return self._engine
 
     def vector(self, question: str) -> AskedVector:
         """Return a question's vector and what encoded it, for the functions of docs/sql.md."""
@@ -189,3 +221,7 @@ class CollectionClient:
     @property
     def _store(self) -> CollectionStore:
         return CollectionStore(self.workspace, self.spec)
+
+
+def _image(given: str | Path | bytes | None) -> bytes | None:
+    return given if given is None or isinstance(given, bytes) else read_question(str(given))

@@ -219,10 +219,15 @@ def show_arms(console: Console, arms: Sequence[Arm]) -> None:
 
 
 def hits_json(hits: Hits) -> dict[str, object]:
-    """Return ``{"hits": [{"id", "score", "row", "stale"?, "chunk"?}], "method", "generation", "ms"}``."""
+    """Return ``{"hits": [{"id", "score", "row", "parts"?, "stale"?, "chunk"?}], "method", "generation", "ms"}``.
+
+    ``reranked_by`` stands beside them where a model read the rows.
+    """
     found = []
     for hit in hits.hits:
         one: dict[str, object] = {"id": hit.id, "score": hit.score, "row": dict(hit.row)}
+        if hit.parts:
+            one["parts"] = dict(hit.parts)
         if hit.stale:
             one["stale"] = True
         if hit.chunk:
@@ -230,7 +235,8 @@ def hits_json(hits: Hits) -> dict[str, object]:
                 name: value for name, value in asdict(hit.chunk).items() if value or name not in ("stale", "headings")
             }
         found.append(one)
-    return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
+    beside = {"reranked_by": hits.reranked_by} if hits.reranked_by else {}
+    return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2), **beside}
 
 
 def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None:

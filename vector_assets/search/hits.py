@@ -46,12 +46,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """The answer to one question. ``ms`` is all of it, encoding included."""
+    """The answer to one question. ``ms`` is all of it, encoding included.
+
+    ``reranked_by`` is the digest of the cross-encoder that gave the scores, where one did.
+    """
 
     hits: tuple[Hit, ...]
     method: Method
     generation: int
     ms: float
+    reranked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

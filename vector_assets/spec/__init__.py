@@ -18,6 +18,7 @@ from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance,
 from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
+from vector_assets.spec.searching import Rerank, Searching, Svm
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
 from vector_assets.spec.space import TextSpace
 from vector_assets.spec.training import Training
@@ -56,9 +57,11 @@ __all__ = [
     "PythonCodeSource",
     "QueueSource",
     "Relevance",
+    "Rerank",
     "RetrievalTask",
     "Scores",
     "Search",
+    "Searching",
     "Source",
     "Space",
     "Spec",
@@ -66,6 +69,7 @@ __all__ = [
     "SqlSource",
     "Start",
     "StsTask",
+    "Svm",
     "Task",
     "TextSpace",
     "Training",

@@ -18,6 +18,7 @@ from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.scores import RetrievalTask, Scores, StsTask
+from vector_assets.spec.searching import Searching
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 
 
@@ -34,6 +35,7 @@ class Collection(Spec):
     )
     spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
     index: Index = Index()
+    search: Searching = Searching()
     evaluation: Evaluation | None = None
     scores: Scores | None = None
     export: Export | None = None

@@ -16,14 +16,16 @@ from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
 from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
+from vector_assets.search.stored import Chosen
 from vector_assets.source.keys import row_key
-from vector_assets.stores.reader_session import ReaderSession
+from vector_assets.stores.reader_session import identifier as _identifier
+from vector_assets.stores.reader_vectors import VectorSession
 
 _logger = logging.getLogger(__name__)
 _ADDED = ("embedded_at", "stale", "generation")  # columns of the view that are no fields
 
 
-class Reader(ReaderSession):
+class Reader(VectorSession):
     """Implements the SearchReader of search/engine.py."""
 
     def live(self, collection: str) -> Generation:
@@ -76,6 +78,11 @@ class Reader(ReaderSession):
             generation, call, (Vector(vector), k, generation.checkpoint_set, exact, filter and Jsonb(filter))
         )
 
+    def chosen(self, generation: Generation, rows: tuple[Chosen, ...]) -> tuple[Hit, ...]:
+        """Return rows as hits, by falling score; raises NotLive after a swap."""
+        call, values = self.chosen_rows(generation, rows)
+        return self.hits(generation, call, values, parts=("vector_score",))
+
     def hits(
         self,
         generation: Generation,
@@ -127,11 +134,6 @@ class Reader(ReaderSession):
                 connection.execute(self.names.compose("select {search}._record_query(%s, %s)"), (collection, question))
         except psycopg.Error as error:  # a standby takes no notes, and a role of the user's own may not
             _logger.warning("the question was not noted: %s", " ".join(str(error).split()))
-
-
-def _identifier(name: str) -> sql.Identifier:
-    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
-    return sql.Identifier(name.replace("%", "%%"))
 
 
 def _hit(

@@ -18,6 +18,7 @@ from vector_assets.stores.search_sql.conditions import column_types
 from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.made import Served, SqlFunction
+from vector_assets.stores.search_sql.vectors import vectors_function
 from vector_assets.stores.search_sql.view import rows_view, shown
 
 # What a function's name may add to its collection's.
@@ -28,6 +29,7 @@ def functions(served: Served) -> Iterator[SqlFunction]:
     """The functions of a collection; those that there were and that are not among them any more are dropped."""
     yield search_function(served)
     yield filtered_function(served, top=served.generation.top)
+    yield vectors_function(served)
 
 
 class ViewStore:
