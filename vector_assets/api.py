@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.engine import Hits, Method, SearchEngine
+from vector_assets.search.ask import Method
+from vector_assets.search.engine import SearchEngine
+from vector_assets.search.hits import Hits
 from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
