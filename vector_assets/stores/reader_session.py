@@ -44,6 +44,12 @@ class ReaderSession:
             return self._run(query, values, binary=binary)
         except _MOVED as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            role = READER if self.become else self.url.url.username
+            raise DatabaseError(
+                f"{role} may not search here: {error.diag.message_primary}; where the source has row-level security, "
+                f"its owner lets a role read it: grant select on … to {role}"
+            ) from None
 
     def keys(self, collection: str) -> list[str]:
         """The key's columns: what the search function returns before chunk_no."""

@@ -12,6 +12,7 @@ from vector_assets.errors import DatabaseError
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
+from vector_assets.stores.policies import follow_source
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.made import Served, SqlFunction
@@ -38,6 +39,8 @@ class ViewStore:
     ) -> None:
         """Create view and functions for a generation, in the caller's transaction."""
         served = self._served(connection, collection, generation, relation)
+        if relation.secured:
+            follow_source(connection, relation, (served.rows, served.vectors), served.names)
         self._replace_view(connection, served)
         # hnsw.ef_search is only a known setting once the extension's library is loaded.
         connection.execute("select '[1]'::vector <=> '[1]'::vector")
@@ -56,6 +59,8 @@ class ViewStore:
                 "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 order by attnum",
                 (self._view(served).as_string(connection),),
             ).fetchall()
+            if _invokes(connection, self._view(served)) != relation.secured:
+                return True
             if [str(row[0]) for row in rows] != [*shown(served), "embedded_at", "stale", "generation"]:
                 return True
             there = {(name, arguments, digest) for _, name, arguments, digest in self._there(connection, served.label)}
@@ -136,6 +141,15 @@ class ViewStore:
                 connection.execute(grant)
         except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege):
             return
+
+
+def _invokes(connection: Connection, view: sql.Identifier) -> bool:
+    """Tell whether a view runs as its caller."""
+    row = connection.execute(
+        "select coalesce('security_invoker=true' = any(reloptions), false) from pg_class where oid = to_regclass(%s)",
+        (view.as_string(connection),),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _digest(function: SqlFunction) -> str:

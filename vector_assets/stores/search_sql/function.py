@@ -12,7 +12,7 @@ def search_function(served: Served) -> SqlFunction:
     """Compose the function. It raises when a checkpoint is named that is not live, or the vector has another width."""
     in_chunks = served.generation.chunked is not None
     body = sql.SQL("{variables} begin {stamped} {filtered} {answer} end").format(
-        variables=sql.SQL(chunks.VARIABLES if in_chunks else ""),
+        variables=sql.SQL(chunks.VARIABLES if in_chunks else rows.VARIABLES),
         stamped=served.stamped(),
         filtered=_filtered(),
         answer=chunks.statements(served) if in_chunks else rows.statements(served),
@@ -20,12 +20,13 @@ def search_function(served: Served) -> SqlFunction:
     definition = sql.SQL(
         "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "
         "exact boolean default false, filter jsonb default null) returns table ({keys}, chunk_no integer, "
-        "score double precision, generation integer{chunk}) language plpgsql stable security definer rows 10 "
+        "score double precision, generation integer{chunk}) language plpgsql stable {rights} rows 10 "
         "set search_path = {path} {settings} as {body}"
     ).format(
         function=served.names.table("search", served.collection.name),
         keys=served.key_columns,
         chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
+        rights=served.rights,
         path=served.path,
         settings=nearest.settings(served.generation),
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from vector_assets.records import Generation
-from vector_assets.spec import Collection
+from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.database import Names
 from vector_assets.stores.relation import Relation
 
@@ -54,17 +54,32 @@ class Served:
         """The search_path that a function is pinned to."""
         return sql.SQL("pg_catalog, {}, pg_temp").format(sql.Identifier(self.extensions))
 
+    @property
+    def rights(self) -> sql.SQL:
+        """Whose rights a function has: its owner's, or its caller's where the source has policies."""
+        return sql.SQL("security invoker" if self.relation.secured else "security definer")
+
+    @property
+    def unguarded(self) -> sql.Composed | None:
+        """A condition that raises once the table in place has policies which this was not made for."""
+        if self.relation.secured or not isinstance(self.collection.source, PostgresSource):
+            return None
+        return sql.SQL("{}({}::regclass)").format(
+            self.names.table("search", "_open"), sql.Literal(self.relation.table.as_string(None))
+        )
+
     def stamped(self) -> sql.Composed:
         """Statements that refuse another checkpoint than is live, and a vector of another width."""
-        generation = self.generation
+        generation, unguarded = self.generation, self.unguarded
         return sql.SQL(
-            "if checkpoint is not null and checkpoint not in ({stamps}) then "
+            "{open}if checkpoint is not null and checkpoint not in ({stamps}) then "
             "raise exception 'checkpoint % is not live for collection {label}; live is generation "
             "{number} with {live}', "
             "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
             "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
             "vector_dims(q) using errcode = 'data_exception'; end if; "
         ).format(
+            open=sql.SQL("perform {}; ").format(unguarded) if unguarded else sql.SQL(""),
             stamps=sql.SQL(", ").join(
                 sql.Literal(stamp) for stamp in (generation.checkpoint_set, *generation.checkpoints.values())
             ),

@@ -13,10 +13,12 @@ def rows_view(served: Served, view: sql.Identifier) -> sql.Composed:
     generation = served.generation
     read = [*(field for part in generation.parts for field in part.fields), *generation.filters]
     return sql.SQL(
-        "create or replace view {view} as select {fields}, g.embedded_at, "
+        "create or replace view {view} {rights} as select {fields}, g.embedded_at, "
         "g.row_digest is distinct from {digest} as stale, {number}::integer as generation "
-        "from {source} r left join {rows} g on {same}"
+        "from {source} r left join {rows} g on {same}{open}"
     ).format(
+        rights=sql.SQL("with (security_invoker = true)" if served.relation.secured else ""),
+        open=sql.SQL(" where {}").format(served.unguarded) if served.unguarded else sql.SQL(""),
         view=view,
         fields=_columns(shown(served), served.relation),
         digest=served.relation.digest(read, "r"),
