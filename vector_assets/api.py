@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.ask import Method
+from vector_assets.search.ask import Ask, Method
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hits
 from vector_assets.source.images import read_question
-from vector_assets.spec import Collection, Export, ExportFormat
+from vector_assets.spec import Collection, Evaluation, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
+from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
 from vector_assets.stores.exporting import export_live
@@ -70,17 +71,19 @@ class CollectionClient:
 
     def search(
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
-        method: Method = "vector",
+        method: Method = "vector", precision: float | Literal["declared"] | None = None,
     ) -> Hits:  # fmt: skip
         """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
 
         With both, rows are near in the spaces of texts and in those of images alike. Raises UserError for words where
-        no space reads text, and for an image where none reads images.
+        no space reads text, and for an image where none reads images. ``precision``, a share or the declared one,
+        leaves out hits below the score from which so many are right; raises UserError where no score is calibrated.
         """
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
         asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
-        hits = self._engine.search(question, image=asked, k=k, method=method)
+        share = (self.spec.evaluation or Evaluation()).answer_precision if precision == "declared" else precision
+        hits = self._engine.answer(Ask(question, asked, k=k, method=method, precision=share))
         if question and self.spec.evaluation and self.spec.evaluation.shadow:
             self._engine.reader.record(self.spec.name, question)
         return hits
@@ -119,13 +122,26 @@ class CollectionClient:
     def evaluate(
         self,
         *,
-        method: Literal["vector", "exact"] = "vector",
+        method: Method = "vector",
+        methods: Sequence[Method] = (),
+        generations: Sequence[int] = (),
         queries: str | None = None,
         qrels: str | None = None,
         synthetic: bool = False,
     ) -> Evaluated:
-        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows."""
-        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels, synthetic=synthetic)
+        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows.
+
+        ``methods`` and ``generations`` that are still kept are scored beside each other, and every pair is tested.
+        """
+        return evaluate_live(
+            self._store, method=method, methods=methods, generations=generations, queries=queries, qrels=qrels,
+            synthetic=synthetic,
+        )  # fmt: skip
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that it can be asked by."""
+        return live_methods(self._store)
 
     def export(
         self,

@@ -11,8 +11,10 @@ from vector_assets.commands.common import (
     CollectionArgument,
     JsonOption,
     MethodOption,
+    PrecisionOption,
     ProjectOption,
     checked_method,
+    checked_precision,
     open_client,
     out,
     print_json,
@@ -47,6 +49,7 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 10,
     method: MethodOption = "vector",
+    precision: PrecisionOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,49 +61,12 @@ def search(
         raise UserError("nothing is asked; expected a question in words, or --image FILE")
     if query is not None and not query.strip():
         raise UserError("the question is empty; expected some text")
-    hits = open_client(project).collection(collection).search(query, image=image, k=k, method=chosen)
+    hits = (
+        open_client(project)
+        .collection(collection)
+        .search(query, image=image, k=k, method=chosen, precision=checked_precision(precision))
+    )
     if as_json:
         print_json(hits_json(hits))
     else:
         show_hits(out, hits)
-
-
-def evaluate(
-    collection: CollectionArgument,
-    queries: Annotated[str | None, typer.Option(help="JSONL with _id and text.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="TSV with query-id, corpus-id, score.")] = None,
-    synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Ask queries made from words of the rows: a stand-in for judged ones.")
-    ] = False,
-    method: MethodOption = "vector",
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Score live, the candidate and BM25 on judged queries: the given, the declared, or the held-out ones."""
-    from vector_assets.show import show_arms
-
-    chosen = checked_method(method)
-    if bool(queries) != bool(qrels):
-        raise UserError("--queries and --qrels belong together; give both or neither")
-    if synthetic and queries:
-        raise UserError("--synthetic makes its own queries; leave out --queries and --qrels")
-    found = (
-        open_client(project)
-        .collection(collection)
-        .evaluate(method=chosen, queries=queries, qrels=qrels, synthetic=synthetic)
-    )
-    if as_json:
-        beside = {arm.arm: arm.record() for arm in found.arms}
-        print_json(
-            {
-                **found.scores,
-                "queries": found.queries,
-                "generation": found.generation,
-                "synthetic": found.synthetic,
-                "arms": beside,
-            }
-        )
-        return
-    show_arms(out, found.arms)
-    kind = "synthetic queries (made from words of the rows, judged by nobody)" if found.synthetic else "queries"
-    out.print(f"{found.queries} {kind}, generation {found.generation}, method {found.method}", soft_wrap=True)

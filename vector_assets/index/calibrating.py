@@ -128,8 +128,8 @@ def steps(marked: Marked) -> Iterator[Step]:
     counts = np.geomspace(min(_FIRST_STEP, len(scores)), len(scores), _STEPS).round().astype(int)
     for score in dict.fromkeys(scores[count - 1] for count in counts):
         above = marked[marked.scores >= score]
-        answers = np.bincount(above.question)
-        right = np.bincount(above.question, weights=above.right.astype(np.float64))
+        answers = np.bincount(above.question).astype(np.int64)
+        right = np.bincount(above.question, weights=above.right).astype(np.float64)
         low = lower_bound(right, answers, risk=RISK / STARTS)
         yield Step(float(score), int(answers.sum()), int(right.sum()), int((answers > 0).sum()), low)
 

@@ -18,7 +18,15 @@ Group = TypeVar("Group", bound=Hashable)
 def exact_rankings(
     blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int | None = None
 ) -> dict[str, list[str]]:
-    """Return the k best row keys of each query by cosine, a row counting by its best chunk; ties by key.
+    """Return the k best row keys of each query by cosine: ``exact_hits`` without the scores."""
+    found = exact_hits(blocks, queries, judged, k=k)
+    return {query: [key for key, _ in hits] for query, hits in found.items()}
+
+
+def exact_hits(
+    blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int | None = None
+) -> dict[str, list[tuple[str, float]]]:
+    """Return the k best row keys of each query with their cosines, a row counting by its best chunk; ties by key.
 
     Without k as many as the metrics need of these queries (``ranking_depth``).
     ``queries`` is (n, dims), unit length, in the order of ``judged``. Blocks come in key order.
@@ -88,11 +96,13 @@ def _rolled_up(blocks: Iterable[tuple[Sequence[Key], Vectors]]) -> Iterator[tupl
         yield last
 
 
-def _top(scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int) -> list[str]:
+def _top(
+    scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int
+) -> list[tuple[str, float]]:
     best: dict[str, float] = {}
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         if score == -np.inf:
             continue
         name = names[row]
         best[name] = max(score, best.get(name, -2.0))
-    return sorted(best, key=lambda name: (-round(best[name], 6), name))[:k]
+    return [(name, best[name]) for name in sorted(best, key=lambda name: (-round(best[name], 6), name))[:k]]

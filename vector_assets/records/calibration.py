@@ -119,3 +119,28 @@ class Calibrated:
                 "reliability": reliability,
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What was asked of answers, and what stands in their way: ``precision`` of them are right from ``score`` on.
+
+    ``score`` is None where no score showed that precision; ``best`` is that of the best hit, None where there was none.
+    """
+
+    precision: float
+    score: float | None
+    best: float | None
+
+    @property
+    def why(self) -> str:
+        """Say why there is no answer, with what it would have taken."""
+        share = f"{100 * self.precision:g} %"
+        if self.best is None:
+            return "no answer (nothing was found)"
+        if self.score is None:
+            return f"no answer (from no score on were {share} of answers shown to be right; ask for a lower precision)"
+        return (
+            f"no answer (best score {self.best:.4g} is below {self.score:.4g}, the score from which {share} of answers "
+            "are right)"
+        )

@@ -13,16 +13,22 @@ METHODS: tuple[Method, ...] = ("vector", "exact")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question. ``text`` and ``image`` may both be asked: rows are then near in either kind of space."""
+    """One question. ``text`` and ``image`` may both be asked: rows are then near in either kind of space.
+
+    With ``precision``, hits are left out below the score from which that share of answers is right.
+    """
 
     text: str | None = None
     image: bytes | None = None
     k: int = 10
     method: Method = "vector"
+    precision: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a question that asks nothing, or by a method there is none of."""
         if self.text is None and self.image is None:
             raise UserError("nothing is asked; expected a question or an image")
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise UserError(f"precision {self.precision:g}: expected a share between 0 and 1, such as 0.9")
         if self.method not in METHODS:
             raise UserError(f"method {self.method}: expected {' or '.join(METHODS)}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from vector_assets.embedding.question import question_vectors
 from vector_assets.errors import NotLive
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
+from vector_assets.records.calibration import Calibrated
+from vector_assets.search.answers import answers
 from vector_assets.search.ask import Ask, Method
 from vector_assets.search.hits import Hit, Hits
 
@@ -31,6 +33,10 @@ class SearchReader(Protocol):
         """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
         ...
 
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        ...
+
     def record(self, collection: str, question: str) -> None:
         """Note a question, where its collection keeps some."""
         ...
@@ -46,6 +52,7 @@ class SearchEngine:
         self._load = load
         self._encoders: dict[str, Encoder] = {}
         self._generation: Generation | None = None
+        self._calibrations: tuple[int, Mapping[str, Calibrated]] = (0, {})
 
     def search(
         self, question: str | None = None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
@@ -64,7 +71,9 @@ class SearchEngine:
                 if attempt == _ATTEMPTS:
                     raise
                 continue
-            return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started))
+            left = answers(ask, hits, self._calibrated(generation), collection=self.collection)
+            ms = 1000 * (time.perf_counter() - started)
+            return Hits(left.hits, ask.method, generation.number, ms, left.floor)
         raise AssertionError("the loop returns or raises")
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
@@ -85,6 +94,11 @@ class SearchEngine:
         if fresh or self._generation is None:
             self._generation = self.reader.live(self.collection)
         return self._generation
+
+    def _calibrated(self, generation: Generation) -> Mapping[str, Calibrated]:
+        if self._calibrations[0] != generation.number:
+            self._calibrations = (generation.number, self.reader.calibrations(generation))
+        return self._calibrations[1]
 
     def _encoder(self, digest: str) -> Encoder:
         if digest not in self._encoders:

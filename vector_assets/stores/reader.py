@@ -13,6 +13,7 @@ from psycopg import sql
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
+from vector_assets.records.calibration import Calibrated
 from vector_assets.search.hits import Hit, passage
 from vector_assets.source.keys import row_key
 from vector_assets.stores.reader_session import ReaderSession
@@ -64,6 +65,14 @@ class Reader(ReaderSession):
                 for role, text, vector in canaries
             ),
         )
+
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        rows = self._execute(
+            "select method, calibration from {search}.calibrations where collection = %s and generation = %s",
+            (generation.collection, generation.number),
+        ).fetchall()
+        return {str(method): Calibrated.of(cast(Mapping[str, object], found)) for method, found in rows}
 
     def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
