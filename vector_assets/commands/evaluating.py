@@ -97,12 +97,12 @@ def show_evaluated(found: Evaluated) -> None:
     out.print(f"{found.queries} {kind}, generation {found.generation}, method {found.method}", soft_wrap=True)
     out.print()
     table = Table(box=None, pad_edge=False)
-    table.add_column("mean [95 %]")
-    for each in found.systems:
-        table.add_column(each.name, justify="right")
+    table.add_column("mean, 95 %")
     for metric in found.scores:
-        means = [each.means[metric] for each in found.systems]
-        table.add_row(metric, *(f"{one.mean:.4f} \\[{one.low:.4f}, {one.high:.4f}]" for one in means))
+        table.add_column(metric, justify="right")
+    for each in found.systems:
+        means = each.means.values()
+        table.add_row(each.name, *(f"{one.mean:.4f}\n{one.low:.3f}-{one.high:.3f}" for one in means))
     out.print(table)
     for one in found.tested:
         compared = one.comparison

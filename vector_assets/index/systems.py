@@ -56,7 +56,7 @@ def system(name: str, rankings: Rankings, judged: Sequence[JudgedQuery]) -> Syst
     return System(name, rankings, scores, means)
 
 
-def tested_pairs(systems: Sequence[System], metric: str) -> tuple[Tested, ...]:
+def compare_pairs(systems: Sequence[System], metric: str) -> tuple[Tested, ...]:
     """Compare each pair of systems by a paired bootstrap of one metric, corrected by Holm for their number."""
     pairs = list(combinations(systems, 2))
     found = [paired_bootstrap(old.scores[metric], new.scores[metric], metric=metric) for old, new in pairs]

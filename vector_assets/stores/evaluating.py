@@ -10,7 +10,7 @@ from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.errors import NotFound, UserError
 from vector_assets.index.comparing import Arm, bm25_arm
 from vector_assets.index.retrieve import exact_rankings
-from vector_assets.index.systems import System, Tested, system, tested_pairs
+from vector_assets.index.systems import System, Tested, compare_pairs, system
 from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, ranking_depth, score
 from vector_assets.records import Generation, JudgedQuery
 from vector_assets.search.ask import METHODS, Ask, Method
@@ -70,7 +70,7 @@ def evaluate_live(
     found += [system(f"generation {each.number}", _scan(store, each, judged), judged) for each in others]
     scores = {metric: mean.mean for metric, mean in found[0].means.items()}
     arms = _beside(store, judged, found[0].rankings)
-    tested = tested_pairs(found, store.metric)
+    tested = compare_pairs(found, store.metric)
     return Evaluated(
         scores, len(judged), live.number, asked[0], (Arm("live", scores), *arms), synthetic, tuple(found), tested,
         store.metric, tuple(judged),
