@@ -56,6 +56,9 @@ def draw_recall(
     axes.set_ylim(max(low - 0.06, -0.02), 1.03)
     axes.set(xlabel="p50 of a query, ms (SQL alone)" if timed else "ef_search", ylabel="recall@10")
     axes.xaxis.set_major_locator(MaxNLocator(8))
+    axes.set_yticks([tick for tick in axes.get_yticks() if -1e-9 <= tick <= 1 + 1e-9])
+    if max(across) == min(across):
+        axes.set_xlim(0, 2 * across[0] or 1)
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7, loc="lower right")

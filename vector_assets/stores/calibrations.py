@@ -72,7 +72,7 @@ def calibrate_live(store: CollectionStore, generation: Generation, log: Callable
         return lambda queries: {
             query.id: [(hit.key, hit.score) for hit in engine.answer(Ask(query.text, method=method)).hits]
             for query in queries
-            if not isinstance(query.text, ImageText)
+            if not isinstance(query.text, ImageText) and query.among is None
         }
 
     named = {scoring(Ask("a question", method=method)): asks(method) for method in methods}
