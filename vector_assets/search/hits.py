@@ -56,6 +56,14 @@ class Hits:
     floor: Floor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AskedVector:
+    """A question as a vector of unit length, and what encoded it, which SQL of the user's own should name."""
+
+    values: tuple[float, ...]
+    checkpoint: str
+
+
 def passage(
     part: Part, row: Mapping[str, Value], *, number: int, start: int, stop: int, digest: bytes
 ) -> Passage | None:
