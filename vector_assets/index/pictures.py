@@ -50,11 +50,14 @@ def draw_recall(
     chosen = recalls[-1]
     axes.plot(
         chosen["p50"] if timed else chosen["ef_search"], chosen["mean"], "o", ms=12, mfc="none", mec="black",
-        label=f"chosen, ef_search {chosen['ef_search']:.0f}",
+        label=f"chosen, width {chosen['ef_search']:.0f}",
     )  # fmt: skip
     low = min(*(each["worst"] for each in points), declared, worst or 1.0)
     axes.set_ylim(max(low - 0.06, -0.02), 1.03)
-    axes.set(xlabel="p50 of a query, ms (SQL alone)" if timed else "ef_search", ylabel="recall@10")
+    axes.set(
+        xlabel="p50 of a query, ms (SQL alone)" if timed else "width of the search (ef_search or probes)",
+        ylabel="recall@10",
+    )
     axes.xaxis.set_major_locator(MaxNLocator(8))
     axes.set_yticks([tick for tick in axes.get_yticks() if -1e-9 <= tick <= 1 + 1e-9])
     if max(across) == min(across):

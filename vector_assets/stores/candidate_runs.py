@@ -72,7 +72,7 @@ def _draw(
         "recall_against_latency": draw_recall(
             recalls, _path(store, generation, "recall_against_latency"), declared=declared.recall,
             worst=declared.worst_recall,
-            title=f"{title}: recall@10 by ef_search, {asked} queries against an exact scan",
+            title=f"{title}: recall@10 by width of the search, {asked} queries against an exact scan",
         ),
         "reliability": draw_reliability(
             {name: (each.calibrated, each.kept) for name, each in known.items()},
