@@ -1,15 +1,17 @@
-"""Do stated precisions hold? SciFact, calibrated on the train claims, held against the test claims, by method.
+"""Do stated precisions hold? SciFact, or Banking77 as retrieval, by method.
 
-Of each method: both forms by cross-validated log loss and Brier score on the train claims, the expected calibration
-error (ECE) on the test claims, and for each stated precision the score it is kept from, the share of test answers from
-there on that is right, and the share of test claims that get an answer. An answer is a hit among the first ten; what
-nobody judged counts as wrong, so the true precision is at least what is printed.
+scifact: calibrated on the train claims, held against the test claims; what nobody judged counts as wrong, so the true
+precision is at least what is printed. banking77: questions of the test file, one half calibrates and the other is held
+against it; right is every training text of the same intent (a draw of --rows of them is the corpus), so all is judged.
+
+Of each method: both forms by cross-validated log loss on the calibration questions, the expected calibration error
+(ECE) on the others, and for each stated precision the score it is kept from, the share of answers from there on that is
+right, and the share of questions that get one. An answer is a hit among the first ten.
 
 Vectors are asked by exact scan, words by bm25s (stemmed, English stop words, k1 1.2, b 0.75), and both are fused by
-reciprocal ranks (k 60) over the first 100 of each. Run it with the train and test claims swapped (--swap) to see the
-same from the other side.
+reciprocal ranks (k 60) over the first 100 of each. --swap calibrates on the other side.
 
-    python benchmarks/calibration.py --data FOLDER --work /tmp/calibration --json calibration.json
+    python benchmarks/calibration.py --set scifact --data FOLDER --work /tmp/calibration --json calibration.json
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learning import say, timed
+from learning import read_labelled, say, timed
 from scifact_training import corpus_of
 
 from vector_assets.encoder import load_encoder
@@ -50,25 +52,50 @@ POOL = 100
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with SciFact in the BEIR layout")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--set", choices=sorted(SETS), default="scifact")
+    parser.add_argument("--rows", type=int, default=4000, help="of Banking77's training texts")
     parser.add_argument("--work", type=Path, required=True, help="where vectors are kept between runs")
     parser.add_argument("--swap", action="store_true", help="calibrate on test, hold against train")
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     asked = parser.parse_args()
-    learned, held = (
-        read_judged(str(asked.data / "queries.jsonl.gz"), str(asked.data / f"qrels_{split}.tsv.gz"))
-        for split in (("test", "train") if asked.swap else ("train", "test"))
-    )
-    corpus = corpus_of(asked.data / "corpus.jsonl.gz")
-    splits = ("test", "train") if asked.swap else ("train", "test")
-    rankings = [ranked(asked.work, corpus, *each) for each in zip(splits, (learned, held), strict=True)]
+    asked.work.mkdir(parents=True, exist_ok=True)
+    corpus, sides = SETS[asked.set](asked)
+    learned, held = reversed(sides.values()) if asked.swap else sides.values()
+    split = {id(queries): name for name, queries in sides.items()}
+    rankings = [ranked(asked.work, corpus, split[id(queries)], queries) for queries in (learned, held)]
     told = {
         name: of_method(name, rankings[0][name], learned, rankings[1][name], held) for name in rankings[0]
     }  # fmt: skip
     pictures = {name: (each["calibrated"], each["kept"][-1]) for name, each in told.items()}
-    draw_reliability(pictures, asked.work / "reliability.png", title="SciFact, test claims")
+    draw_reliability(
+        pictures, asked.work / "reliability.png", title=f"{asked.set}, questions that calibration has not seen"
+    )
     if asked.json:
         asked.json.write_text(json.dumps({n: each["numbers"] for n, each in told.items()}, indent=2) + "\n")
+
+
+def scifact(asked: argparse.Namespace) -> tuple[dict[str, str], dict[str, list[JudgedQuery]]]:
+    """Return the abstracts, and the claims of both splits."""
+    queries = str(asked.data / "queries.jsonl.gz")
+    sides = {split: read_judged(queries, str(asked.data / f"qrels_{split}.tsv.gz")) for split in ("train", "test")}
+    return corpus_of(asked.data / "corpus.jsonl.gz"), sides
+
+
+def banking77(asked: argparse.Namespace) -> tuple[dict[str, str], dict[str, list[JudgedQuery]]]:
+    """Return a draw of the training texts, and 1,500 questions of the test file in two halves."""
+    random = np.random.default_rng(0)
+    train, test = (read_labelled(asked.data / f"{split}.csv.gz") for split in ("train", "test"))
+    rows = [train[place] for place in random.permutation(len(train))[: asked.rows]]
+    alike: dict[str, dict[str, float]] = {}
+    for number, (_, label) in enumerate(rows):
+        alike.setdefault(label, {})[f"[{number}]"] = 1.0
+    drawn = [test[place] for place in random.permutation(len(test))[:1500]]
+    asked_for = [JudgedQuery(f"q{n}", text, alike[label]) for n, (text, label) in enumerate(drawn)]
+    return {f"[{n}]": text for n, (text, _) in enumerate(rows)}, {"one": asked_for[:750], "other": asked_for[750:]}
+
+
+SETS = {"scifact": scifact, "banking77": banking77}
 
 
 def ranked(work: Path, corpus: Mapping[str, str], split: str, queries: Sequence[JudgedQuery]) -> dict[str, Scored]:
@@ -105,7 +132,7 @@ def of_method(
     for each in kept:
         found = "no score shows it" if each.threshold is None else (
             f"from {each.threshold:.4f} on {each.precision} of {each.answers} answers right, "
-            f"{each.answered:.3f} of claims answered"
+            f"{each.answered:.3f} of questions answered"
         )  # fmt: skip
         say(f"  stated {each.stated}: {found}")
     numbers = {"ndcg@10": ndcg, "reliability": asdict(reliability), "forms": forms, "kept": [asdict(k) for k in kept]}

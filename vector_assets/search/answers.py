@@ -10,9 +10,9 @@ from vector_assets.records.calibration import PLACES, Calibrated, Floor
 from vector_assets.search.ask import Ask
 from vector_assets.search.hits import Hit
 
-#: Parts of a question that leave its scores what they are. Anything else that is asked (an image, rows that are liked,
-#: another stage) gives scores that nobody calibrated.
-_PLAIN = frozenset(("text", "k", "method", "fusion", "precision", "where"))
+#: Parts of a question that leave its scores what they are; a filter leaves fewer rows (docs/evaluation.md). Anything
+#: else that is asked (an image, rows that are liked, another stage) gives scores that nobody calibrated.
+_PLAIN = frozenset(("text", "k", "method", "fusion", "precision", "filter", "c"))
 
 
 @dataclass(frozen=True, slots=True)
