@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
@@ -18,8 +18,9 @@ from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hits
 from vector_assets.search.where import Where, read_where
 from vector_assets.source.images import read_question
-from vector_assets.spec import Collection, Export, ExportFormat
+from vector_assets.spec import Collection, Evaluation, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
+from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
 from vector_assets.stores.exporting import export_live
@@ -30,6 +31,8 @@ from vector_assets.stores.planning import Plan, plan
 from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
+
+Precision: TypeAlias = float | Literal["declared"] | None
 
 if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
@@ -76,6 +79,7 @@ class CollectionClient:
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
         method: Method | None = None, where: Where = None, like: Sequence[str | int] = (),
         unlike: Sequence[str | int] = (), diverse: float | None = None, rerank: bool | None = None,
+        precision: Precision = None,
     ) -> Hits:  # fmt: skip
         """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
 
@@ -85,18 +89,19 @@ class CollectionClient:
         where none reads images, and for an id that is no row or has no vector.
 
         ``where`` is a filter over declared fields and the key, as text or as its tree (docs/filters.md); of several,
-        all must hold. It raises UserError that names the place.
+        all must hold. It raises UserError that names the place. ``precision``, a share or the declared one, leaves
+        out hits below the score from which so many are right; raises UserError where no score is calibrated.
         """
         ask = declared_ask(
             self.spec, question, image=_image(image), k=k, method=method, like=like, unlike=unlike, diverse=diverse,
-            rerank=rerank, filter=self._filter(where),
+            rerank=rerank, filter=self._filter(where), precision=self._share(precision),
         )  # fmt: skip
         return self._answer(ask)
 
     def context(
         self, question: str, *, tokens: int = 2000, k: int = 10, method: Method | None = None, where: Where = None,
         like: Sequence[str | int] = (), unlike: Sequence[str | int] = (), diverse: float | None = None,
-        rerank: bool | None = None,
+        rerank: bool | None = None, precision: Precision = None,
     ) -> Context:  # fmt: skip
         """Return passages of the k rows that a search finds, word for word, cited, within a budget of tokens.
 
@@ -104,13 +109,16 @@ class CollectionClient:
         """
         ask = declared_ask(
             self.spec, question, k=k, method=method, like=like, unlike=unlike, diverse=diverse, rerank=rerank,
-            filter=self._filter(where),
+            filter=self._filter(where), precision=self._share(precision),
         )  # fmt: skip
         return self._engine_of().context(ask, self._answer(ask), tokens=tokens)
 
     def _filter(self, where: Where) -> Filter | None:
         name = self.spec.name
         return read_where(where, self.spec, lambda: self._engine_of().reader.key_types(name))
+
+    def _share(self, precision: Precision) -> float | None:
+        return (self.spec.evaluation or Evaluation()).answer_precision if precision == "declared" else precision
 
     def _answer(self, ask: Ask) -> Hits:
         hits = self._engine_of().answer(ask)
@@ -163,13 +171,26 @@ class CollectionClient:
     def evaluate(
         self,
         *,
-        method: Literal["vector", "exact"] = "vector",
+        method: Method = "vector",
+        methods: Sequence[Method] = (),
+        generations: Sequence[int] = (),
         queries: str | None = None,
         qrels: str | None = None,
         synthetic: bool = False,
     ) -> Evaluated:
-        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows."""
-        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels, synthetic=synthetic)
+        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows.
+
+        ``methods`` and ``generations`` that are still kept are scored beside each other, and every pair is tested.
+        """
+        return evaluate_live(
+            self._store, method=method, methods=methods, generations=generations, queries=queries, qrels=qrels,
+            synthetic=synthetic,
+        )  # fmt: skip
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that it can be asked by."""
+        return live_methods(self._store)
 
     def export(
         self,

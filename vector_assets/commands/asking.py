@@ -10,10 +10,11 @@ import typer
 from vector_assets.commands.common import (
     CollectionArgument,
     JsonOption,
-    MethodOption,
+    PrecisionOption,
     ProjectOption,
     WhereOption,
     checked_method,
+    checked_precision,
     open_client,
     out,
     print_json,
@@ -65,6 +66,7 @@ def search(
     diverse: DiverseOption = None,
     rerank: RerankOption = None,
     context: ContextOption = None,
+    precision: PrecisionOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,6 +82,7 @@ def search(
     asked: dict[str, Any] = {
         "k": k, "method": checked_method(method) if method else None, "like": like or (), "unlike": unlike or (),
         "diverse": diverse, "rerank": rerank, "where": where,
+        "precision": checked_precision(precision),
     }  # fmt: skip
     tokens = budget(context) if context is not None else None
     client = open_client(project).collection(collection)
@@ -95,46 +98,3 @@ def search(
         print_json(hits_json(hits))
     else:
         show_hits(out, hits)
-
-
-def evaluate(
-    collection: CollectionArgument,
-    queries: Annotated[str | None, typer.Option(help="JSONL with _id and text.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="TSV with query-id, corpus-id, score.")] = None,
-    synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Ask queries made from words of the rows: a stand-in for judged ones.")
-    ] = False,
-    method: MethodOption = "vector",
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Score live, the candidate and BM25 on judged queries: the given, the declared, or the held-out ones."""
-    from vector_assets.show import show_arms
-
-    chosen = checked_method(method)
-    if chosen not in ("vector", "exact"):
-        raise UserError(f"--method {method}: evaluate knows vector and exact")
-    if bool(queries) != bool(qrels):
-        raise UserError("--queries and --qrels belong together; give both or neither")
-    if synthetic and queries:
-        raise UserError("--synthetic makes its own queries; leave out --queries and --qrels")
-    found = (
-        open_client(project)
-        .collection(collection)
-        .evaluate(method=chosen, queries=queries, qrels=qrels, synthetic=synthetic)
-    )
-    if as_json:
-        beside = {arm.arm: arm.record() for arm in found.arms}
-        print_json(
-            {
-                **found.scores,
-                "queries": found.queries,
-                "generation": found.generation,
-                "synthetic": found.synthetic,
-                "arms": beside,
-            }
-        )
-        return
-    show_arms(out, found.arms)
-    kind = "synthetic queries (made from words of the rows, judged by nobody)" if found.synthetic else "queries"
-    out.print(f"{found.queries} {kind}, generation {found.generation}, method {found.method}", soft_wrap=True)

@@ -23,6 +23,7 @@ class Ask:
     Only rows that ``filter`` lets through are found.
     ``like`` and ``unlike`` are ids of rows, as hits show them. ``diverse`` is 0 to 1, ``c`` a setting of method svm.
     ``examples`` are what the engine reads of the rows that are named.
+    With ``precision``, hits are left out below the score from which that share of answers is right.
     """
 
     text: str | None = None
@@ -36,6 +37,7 @@ class Ask:
     c: float = C
     rerank: Reranking | None = None
     examples: Examples | None = None
+    precision: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a question that asks nothing, or by a method there is none of."""
@@ -45,6 +47,8 @@ class Ask:
             raise UserError("rerank reads the question, and none is asked; expected some words, or no rerank")
         if not 0 <= self.diverse <= 1:
             raise UserError(f"diverse {self.diverse:g}: expected 0 to 1")
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise UserError(f"precision {self.precision:g}: expected a share between 0 and 1, such as 0.9")
         if self.method not in METHODS:
             raise UserError(f"method {self.method}: expected {' or '.join(METHODS)}")
 

@@ -24,6 +24,7 @@ def declared_ask(
     diverse: float | None = None,
     rerank: bool | None = None,
     filter: Filter | None = None,
+    precision: float | None = None,
 ) -> Ask:
     """Return a question as asked, and as declared in ``search:`` where nothing is said (None).
 
@@ -43,6 +44,7 @@ def declared_ask(
         k=k,
         method=method or declared.method,
         filter=filter,
+        precision=precision,
         like=tuple(map(str, like)),
         unlike=tuple(map(str, unlike)),
         diverse=declared.diverse if diverse is None else diverse,

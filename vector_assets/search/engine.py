@@ -11,6 +11,8 @@ from vector_assets.embedding.question import question_vectors
 from vector_assets.encoder.text.counting import token_counter
 from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
+from vector_assets.records.calibration import Calibrated
+from vector_assets.search.answers import answers
 from vector_assets.search.ask import Ask, Method
 from vector_assets.search.context import Context, Count, cited
 from vector_assets.search.examples import read_examples
@@ -48,6 +50,10 @@ class SearchReader(VectorReader, Protocol):
         """The key's columns, with the types that filters read their values by."""
         ...
 
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        ...
+
     def record(self, collection: str, question: str) -> None:
         """Note a question, where its collection keeps some."""
         ...
@@ -65,6 +71,7 @@ class SearchEngine:
         self._counters: dict[str, tuple[Count, str]] = {}
         self._scorers: dict[Reranking, PairScorer] = {}
         self._generation: Generation | None = None
+        self._calibrations: tuple[int, Mapping[str, Calibrated]] = (0, {})
 
     def search(
         self, question: str | None = None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
@@ -84,7 +91,9 @@ class SearchEngine:
                     raise
                 continue
             judge = self._scorer(ask.rerank).digest if ask.rerank else None
-            return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started), judge)
+            left = answers(ask, hits, self._calibrated(generation), collection=self.collection)
+            ms = 1000 * (time.perf_counter() - started)
+            return Hits(left.hits, ask.method, generation.number, ms, judge, left.floor)
         raise AssertionError("the loop returns or raises")
 
     def context(self, ask: Ask, hits: Hits, *, tokens: int) -> Context:
@@ -175,6 +184,11 @@ class SearchEngine:
         if key not in self._scorers:
             self._scorers[key] = CrossEncoder(reranking.folder, max_tokens=reranking.max_tokens)
         return self._scorers[key]
+
+    def _calibrated(self, generation: Generation) -> Mapping[str, Calibrated]:
+        if self._calibrations[0] != generation.number:
+            self._calibrations = (generation.number, self.reader.calibrations(generation))
+        return self._calibrations[1]
 
     def _encoder(self, digest: str) -> Encoder:
         if digest not in self._encoders:

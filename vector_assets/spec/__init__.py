@@ -8,7 +8,7 @@ from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.drift import Drift
-from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.evaluation import Calibration, Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
 from vector_assets.spec.head import HEADED, LABELLED, UNLABELLED, ClassHead
@@ -32,6 +32,7 @@ __all__ = [
     "UNLABELLED",
     "Augment",
     "Automation",
+    "Calibration",
     "Chunking",
     "ClassHead",
     "ClassificationTask",

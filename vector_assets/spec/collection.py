@@ -188,9 +188,9 @@ class Collection(Spec):
                 yield f"{where}: {name} is an image; expected {what}"
         if images and isinstance(self.source, QueueSource):
             yield f"fields.{min(images)}: a message carries no image; expected a source of files, sql or postgres"
-        is_asked = self.evaluation is not None and self.evaluation.queries is not None
-        if is_asked and all(space.kind == "image" for space in self.spaces.values()):
-            yield "evaluation.queries: are texts, and no space reads text; leave them out"
+        texts = [name for name in ("queries", "calibration") if self.evaluation and getattr(self.evaluation, name)]
+        if texts and all(space.kind == "image" for space in self.spaces.values()):
+            yield f"evaluation.{texts[0]}: are texts, and no space reads text; leave them out"
 
     def _wrong_for_source(self) -> Iterator[str]:
         if isinstance(self.source, FileSource | SqlSource | QueueSource) and self.source.id in self.fields:

@@ -21,9 +21,10 @@ from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
-from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
+from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
+from vector_assets.stores.calibrating import calibration_queries, calibration_version
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
@@ -129,6 +130,10 @@ class CollectionStore:
         if digest not in self._encoders:
             require_intact(self.workspace.checkpoints.get(digest), noted=True)
 
+    def load(self, checkpoint: Checkpoint) -> Encoder:
+        """Load the encoder of a checkpoint once, as a SearchEngine asks for it."""
+        return self._encoder(checkpoint.digest)
+
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
             self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
@@ -190,6 +195,14 @@ class CollectionStore:
     def questions_version(self) -> str:
         """What changes when ``judged`` would return others."""
         return questions_version(self.workspace, self.collection)
+
+    def calibration_queries(self) -> list[JudgedQuery]:
+        """Return judged queries that may be learned from, none of which is evaluated."""
+        return calibration_queries(self.workspace, self.collection, self.relation)
+
+    def calibration_version(self) -> str:
+        """What changes when ``calibration_queries`` would return others; "" where there are none."""
+        return calibration_version(self.workspace, self.collection)
 
     def asked(self, judged: Sequence[JudgedQuery], *, deciding: bool) -> Asked:
         """Return all that a generation is asked: the judged queries, or synthetic ones, and recent searches."""

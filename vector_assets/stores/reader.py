@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
+from vector_assets.records.calibration import Calibrated
 from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
 from vector_assets.search.stored import Chosen
@@ -68,6 +69,14 @@ class Reader(VectorSession):
                 for role, text, vector in canaries
             ),
         )
+
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        rows = self._execute(
+            "select method, calibration from {search}.calibrations where collection = %s and generation = %s",
+            (generation.collection, generation.number),
+        ).fetchall()
+        return {str(method): Calibrated.of(cast(Mapping[str, object], found)) for method, found in rows}
 
     def search(
         self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
