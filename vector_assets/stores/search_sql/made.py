@@ -9,6 +9,7 @@ from psycopg import sql
 from vector_assets.records import Generation
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.database import Names
+from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
 
 
@@ -21,6 +22,7 @@ class Served:
     relation: Relation
     names: Names
     extensions: str
+    lexical: LexicalIndex | None = None  # the index of words that answers, once there is one
 
     @property
     def label(self) -> str:
