@@ -25,7 +25,7 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 CollectionArgument = Annotated[str, typer.Argument(help="Name of a collection.", show_default=False)]
-MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors.")]
+MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors, bm25 counts words.")]
 
 
 def fail(message: str, code: int) -> NoReturn:

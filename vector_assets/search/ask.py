@@ -7,8 +7,8 @@ from typing import Literal
 
 from vector_assets.errors import UserError
 
-Method = Literal["vector", "exact"]
-METHODS: tuple[Method, ...] = ("vector", "exact")
+Method = Literal["vector", "exact", "bm25"]
+METHODS: tuple[Method, ...] = ("vector", "exact", "bm25")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,5 @@ class Ask:
             raise UserError("nothing is asked; expected a question or an image")
         if self.method not in METHODS:
             raise UserError(f"method {self.method}: expected {' or '.join(METHODS)}")
+        if self.method == "bm25" and (self.text is None or self.image is not None):
+            raise UserError("method bm25 looks for words; expected a question in words, and no image")

@@ -31,6 +31,10 @@ class SearchReader(Protocol):
         """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
         ...
 
+    def bm25(self, generation: Generation, question: str, *, k: int) -> tuple[Hit, ...]:
+        """Ask the collection's index of words; raises NotFound where there is none."""
+        ...
+
     def record(self, collection: str, question: str) -> None:
         """Note a question, where its collection keeps some."""
         ...
@@ -73,6 +77,8 @@ class SearchEngine:
 
     def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
         """Ask by the method that is wanted; each method is a case of its own."""
+        if ask.method == "bm25":
+            return self.reader.bm25(generation, ask.text or "", k=ask.k)
         vector = self._vector(generation, ask)
         return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact")
 

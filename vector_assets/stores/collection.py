@@ -20,12 +20,14 @@ from vector_assets.errors import NotFound
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.retrieve import Block
+from vector_assets.metrics import Rankings
 from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
+from vector_assets.stores.lexical.rankings import word_rankings
 from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
@@ -221,6 +223,10 @@ class CollectionStore:
         """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
         fields = text_fields(self.collection)
         return row_texts(self.workspace.database, self.relation, fields) if fields else None
+
+    def word_rankings(self, judged: Sequence[JudgedQuery]) -> Rankings | None:
+        """Ask the index of words; None where ``lexical`` is not declared, or its index is not there yet."""
+        return word_rankings(self.workspace.database, self.collection, self.relation, judged)
 
     @property
     def metric(self) -> str:

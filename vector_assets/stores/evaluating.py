@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vector_assets.errors import NotFound
+from vector_assets.errors import NotFound, UserError
 from vector_assets.index.comparing import Arm, bm25_arm
 from vector_assets.index.retrieve import exact_rankings
 from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, score
@@ -47,6 +47,8 @@ def evaluate_live(
     asked exactly, since they look at some rows only. ``synthetic`` asks known items instead. The candidate, where there
     is one, is asked by an exact scan, and BM25 of all rows.
     """
+    if method not in ("vector", "exact"):
+        raise UserError(f"--method {method}: evaluate scores vector or exact, with bm25 beside it")
     live = store.workspace.generations.live(store.collection.name)
     if live is None:
         raise NotFound(f"collection {store.collection.name} has no live generation; materialize it first")

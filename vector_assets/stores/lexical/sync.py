@@ -23,12 +23,14 @@ _CUT: LiteralString = (
     "insert into pg_temp.bm25_page select {named}, {digest}, nextval({numbers}), {cut} "
     "from pg_temp.work w join {source} r on {same} where w.n between {first} and {last}"
 )
+# Each word of a page is stemmed once.
 _COUNT: LiteralString = (
     "insert into pg_temp.bm25_words "
-    'select s.doc, hashtextextended(s.stem collate "C", 0), least(sum(s.times), {most}) from '
-    "(select c.doc, {stem} as stem, c.times from (select p.doc, c.word, count(*) as times "
-    "from pg_temp.bm25_page p cross join lateral unnest(p.words) c (word) where c.word <> '' group by 1, 2) c) s "
-    "where s.stem is not null group by 1, 2"
+    "with c as materialized (select p.doc, c.word, count(*) as times from pg_temp.bm25_page p "
+    "cross join lateral unnest(p.words) c (word) where c.word <> '' group by 1, 2), "
+    "s as materialized (select w.word, {stem} as stem from (select distinct c.word from c) w) "
+    'select c.doc, hashtextextended(s.stem collate "C", 0), least(sum(c.times), {most}) '
+    "from c join s on s.word = c.word where s.stem is not null group by 1, 2"
 )
 # What a page brings and what it takes away: postings of the new versions, negative ones of the old, and the totals.
 _STORE: LiteralString = (
@@ -169,7 +171,7 @@ class LexicalStore:
                 connection.execute(cut)
                 connection.execute("analyze pg_temp.bm25_page")
                 connection.execute(
-                    sql.SQL(_COUNT).format(stem=words.stem(sql.SQL("c.word")), most=sql.Literal(MOST_TIMES))
+                    sql.SQL(_COUNT).format(stem=words.stem(sql.SQL("w.word")), most=sql.Literal(MOST_TIMES))
                 )
                 connection.execute("analyze pg_temp.bm25_words")
                 row = connection.execute(self._fill(_STORE, index, relation), prepare=False).fetchone()

@@ -17,7 +17,9 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from vector_assets.spec import Lexical
 from vector_assets.stores.lexical.index import LexicalIndex
+from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 # A partial sum may differ in its last digits from the same words added in another order.
@@ -105,12 +107,27 @@ _ANSWER: LiteralString = (
 
 
 def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
-    """Compose the function over an index that is complete."""
+    """Compose the function of a collection over an index that is complete."""
     lexical = served.collection.lexical
     assert lexical is not None
-    keys = served.relation.stored_key("r")
+    guard = sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL("")
+    function = served.names.table("search", served.label + "_bm25")
+    definition = compose_bm25(function, index, served.relation, lexical, guard=guard, path=served.path)
+    return SqlFunction(served.label + "_bm25", "text, integer, jsonb", definition)
+
+
+def compose_bm25(
+    function: sql.Identifier,
+    index: LexicalIndex,
+    relation: Relation,
+    lexical: Lexical,
+    *,
+    guard: sql.Composable,
+    path: sql.Composable,
+) -> sql.Composed:
+    """Compose ``create function``: it returns the key under the source's names, and the score."""
     parts: dict[str, sql.Composable] = {
-        "deltas": served.names.table("ops", "bm25_deltas"),
+        "deltas": index.names.table("ops", "bm25_deltas"),
         "collection": sql.Literal(index.collection),
         "analyser": sql.Literal(index.analyser),
         "k1": sql.SQL("{}::float8").format(sql.Literal(lexical.k1)),
@@ -118,8 +135,8 @@ def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
         "words": index.words,
         "postings": index.postings,
         "rows": index.rows,
-        "keys": keys,
-        "ckeys": served.relation.stored_key("c"),
+        "keys": relation.stored_key("r"),
+        "ckeys": relation.stored_key("c"),
         "full": sql.SQL(_FULL),
         "slack": sql.Literal(_SLACK),
         "batch": sql.Literal(_BATCH),
@@ -132,24 +149,25 @@ def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
     }
     body = sql.SQL("{variables}{guard}{filtered}{weigh}{loop}{answer}").format(
         variables=sql.SQL(_VARIABLES),
-        guard=sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL(""),
+        guard=guard,
         filtered=_filtered(),
         weigh=sql.SQL(_WEIGH).format(**parts),
         loop=sql.SQL(_LOOP).format(**parts, **steps),
         answer=sql.SQL(_ANSWER).format(**parts),
     )
-    definition = sql.SQL(
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in relation.key
+    )
+    return sql.SQL(
         "create or replace function {function}(q text, k integer default 10, filter jsonb default null) "
-        "returns table ({columns}, score double precision) language plpgsql stable {rights} rows 10 "
+        "returns table ({columns}, score double precision) language plpgsql stable security definer rows 10 "
         "set search_path = {path} set jit = off set work_mem = '64MB' as {body}"
     ).format(
-        function=served.names.table("search", served.label + "_bm25"),
-        columns=served.key_columns,
-        rights=served.rights,
-        path=served.path,
+        function=function,
+        columns=columns,
+        path=path,
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
     )
-    return SqlFunction(served.label + "_bm25", "text, integer, jsonb", definition)
 
 
 def _filtered() -> sql.SQL:
