@@ -10,7 +10,7 @@ from vector_assets.embedding.question import question_vectors
 from vector_assets.errors import NotLive
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.search.ask import Ask, Method
-from vector_assets.search.hits import Hit, Hits
+from vector_assets.search.hits import AskedVector, Hit, Hits
 
 LoadEncoder = Callable[[Checkpoint], Encoder]
 _ATTEMPTS = 3  # a swap between resolving and asking is followed
@@ -70,6 +70,11 @@ class SearchEngine:
                 continue
             return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started))
         raise AssertionError("the loop returns or raises")
+
+    def vector(self, question: str) -> AskedVector:
+        """Return what a question is encoded as by the live generation's checkpoints, for SQL of the user's own."""
+        generation = self._current(fresh=True)
+        return AskedVector(tuple(map(float, self.encode(generation, [question])[0])), generation.checkpoint_set)
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""

@@ -52,6 +52,14 @@ class Hits:
     ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class AskedVector:
+    """A question as a vector of unit length, and what encoded it, which SQL of the user's own should name."""
+
+    values: tuple[float, ...]
+    checkpoint: str
+
+
 def passage(
     part: Part, row: Mapping[str, Value], *, number: int, start: int, stop: int, digest: bytes
 ) -> Passage | None:
