@@ -42,7 +42,6 @@ PrecisionOption = Annotated[
         show_default=False,
     ),
 ]
-MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors.")]
 
 
 def fail(message: str, code: int) -> NoReturn:

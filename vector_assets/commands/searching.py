@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SearchMethodOption = Annotated[
     str | None,
     typer.Option(
-        "--method", help="vector uses the index, exact scans all vectors, svm learns from examples while it is asked; "
+        "--method", help="vector uses the index, exact scans all vectors, bm25 counts words, svm learns from examples; "
         "as declared when left out.", show_default=False,
     ),
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from vector_assets.search.filters import Filter
 from vector_assets.search.rerank import Reranking
 from vector_assets.search.svm import C
 
-Method = Literal["vector", "exact", "svm"]
-METHODS: tuple[Method, ...] = ("vector", "exact", "svm")
+Method = Literal["vector", "exact", "bm25", "svm"]
+METHODS: tuple[Method, ...] = ("vector", "exact", "bm25", "svm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,10 @@ class Ask:
             raise UserError(f"precision {self.precision:g}: expected a share between 0 and 1, such as 0.9")
         if self.method not in METHODS:
             raise UserError(f"method {self.method}: expected {' or '.join(METHODS)}")
+        if self.method == "bm25" and (self.text is None or self.image is not None):
+            raise UserError("method bm25 looks for words; expected a question in words, and no image")
+        if self.method == "bm25" and (self.like or self.unlike):
+            raise UserError("method bm25 knows no vectors, which like and unlike compare; expected another method")
 
     @property
     def pool(self) -> int:

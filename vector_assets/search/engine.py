@@ -54,6 +54,10 @@ class SearchReader(VectorReader, Protocol):
         """Return what is calibrated of a generation that is live, by the name of what scores."""
         ...
 
+    def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
+        """Ask the collection's index of words; raises NotFound where there is none."""
+        ...
+
     def record(self, collection: str, question: str) -> None:
         """Note a question, where its collection keeps some."""
         ...
@@ -151,6 +155,8 @@ class SearchEngine:
             return by_machine(
                 self.reader, generation, ask, self._question(generation, ask), among=self._among(generation, ask)
             )
+        if ask.method == "bm25":
+            return self.reader.bm25(generation, ask.text or "", k=ask.k, filter=ask.filter)
         vector = self._vector(generation, ask)
         return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
 

@@ -16,6 +16,7 @@ from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
+from vector_assets.spec.lexical import Lexical
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.searching import Rerank, Searching, Svm
@@ -52,6 +53,7 @@ __all__ = [
     "Index",
     "LabelsFile",
     "Layer",
+    "Lexical",
     "Negatives",
     "PostgresSource",
     "Pretraining",

@@ -92,6 +92,19 @@ class Reader(VectorSession):
         call, values = self.chosen_rows(generation, rows)
         return self.hits(generation, call, values, parts=("vector_score",))
 
+    def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
+        """Ask the index of words for the k best rows and add the rows; raises NotFound where there is no index."""
+        call = sql.SQL("{}(%s, %s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
+        try:
+            return self.hits(generation, call, (question, k, filter and Jsonb(filter)), stamped=False)
+        except NotLive:
+            if self._has(generation.collection + "_bm25"):
+                raise
+            raise NotFound(
+                f"collection {generation.collection} has no index of words to search by bm25; declare lexical: "
+                f"[fields] and run vector-assets materialize {generation.collection}"
+            ) from None
+
     def hits(
         self,
         generation: Generation,
@@ -133,6 +146,14 @@ class Reader(VectorSession):
                 "while it was asked; ask again"
             )
         return tuple(_hit(generation, some, row, keys, in_chunks=in_chunks, parts=parts) for some, row in found)
+
+    def _has(self, function: str) -> bool:
+        row = self._execute(
+            "select from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s "
+            "and p.proname = %s",
+            (self.names.prefix + "search", function),
+        ).fetchone()
+        return row is not None
 
     def record(self, collection: str, question: str) -> None:
         """Note a question where its collection keeps some (evaluation.shadow). What goes wrong stops no search."""

@@ -48,7 +48,7 @@ class VectorSession(ReaderSession):
         keys = self.keys(generation.collection)
         query = sql.SQL(
             "select f.vector_role, array[{ids}]::text[], f.vector_place, f.chunk_no, f.score, f.vector_state, "
-            "f.chunk_start, f.chunk_stop, f.chunk_digest, f.vector from {function}(%s, %s, %s, %s, %s) f"
+            "f.chunk_start, f.chunk_stop, f.chunk_digest, f.row_vector from {function}(%s, %s, %s, %s, %s) f"
         ).format(ids=_as_text(keys), function=self._vectors_function(generation))
         asked = None if question is None else Vector(question)
         values = (Jsonb([list(row) for row in ids]) if ids else None, asked, near, sample, generation.checkpoint_set)

@@ -32,7 +32,7 @@ def vectors_function(served: Served) -> SqlFunction:
         "k integer default 0, sample_size integer default 0, checkpoint text default null, "
         "exact boolean default false, filter jsonb default null) returns table (vector_role text, {keys}, "
         "vector_place bigint, chunk_no integer, score double precision, vector_state text, chunk_start integer, "
-        "chunk_stop integer, chunk_digest bytea, vector vector) language plpgsql stable {rights} rows 1000 "
+        "chunk_stop integer, chunk_digest bytea, row_vector vector) language plpgsql stable {rights} rows 1000 "
         "set search_path = {path} set plan_cache_mode = force_custom_plan as {body}"
     ).format(
         function=served.names.table("search", name),
