@@ -10,7 +10,7 @@ import pytest
 from vector_assets.index.decide import decide, decide_first
 from vector_assets.index.integrity import check_canaries_found, check_coverage, check_norms, check_recall
 from vector_assets.index.lexical import bm25_rankings
-from vector_assets.index.recall import Found, choose_ef_search, measure_recall, recall_at_k
+from vector_assets.index.recall import Found, choose_ef_search, measure_recall, questions_of, recall_at_k
 from vector_assets.index.retrieve import exact_rankings
 from vector_assets.index.size_planner import EF_SEARCH
 from vector_assets.metrics import evaluate, ranked
@@ -84,6 +84,14 @@ def test_no_width_is_enough() -> None:
         "recall@10 0.5000, worst query 0.50, at ef_search 1000; declared 0.98, worst 0.9; no search of this index is "
         "wide enough: declare less, or index: {type: exact}"
     )
+
+
+def test_questions_made_of_rows_are_rows_and_what_lies_between() -> None:
+    rows = np.array([[1, 0], [0, 1], [0, 1], [0, -1]], np.float32)
+    made = questions_of(rows)
+    root = math.sqrt(0.5)
+    assert made == pytest.approx(np.array([[1, 0], [0, 1], [root, root]])), "between opposite ones there is nothing"
+    assert questions_of(rows[:1]).tolist() == [[1, 0]] and questions_of(rows[:0]).shape == (0, 2)
 
 
 def test_without_an_index_recall_is_one() -> None:

@@ -11,11 +11,13 @@ import numpy as np
 from vector_assets.index.comparing import Asked, Asks, Compared, Compares, compare
 from vector_assets.index.decide import decide, decide_first, remark
 from vector_assets.index.integrity import Checked, check_norms, check_recall
-from vector_assets.index.recall import Found, Recall, choose_ef_search
+from vector_assets.index.recall import Found, Recall, choose_ef_search, questions_of
 from vector_assets.records import Comparison, Decision, Generation, Vectors
 from vector_assets.spec import Collection, Evaluation
 
 RECALL_QUERIES = 200
+# Fewer real questions than this say little of the mean: the table's own vectors are asked as well.
+FEW = 50
 
 
 class BuiltIndex(Protocol):
@@ -44,6 +46,11 @@ class BuiltIndex(Protocol):
     @property
     def widths(self) -> tuple[int, ...]:
         """How widely it may be searched; none where there is no index."""
+        ...
+
+    @property
+    def options(self) -> tuple[tuple[str, int], ...]:
+        """What it was built with, by name."""
         ...
 
     @property
@@ -128,9 +135,7 @@ def measure_candidate(
     if not canaries.passed:
         # An encoder that is not what it was answers no questions: its check fails, and nothing else is asked of it.
         asked = Asked()
-    real = [] if asked.synthetic else _some([query.text for query in asked.judged])
-    questions = encoders.questions(generation, real) if real else None
-    queries = store.sample(generation, RECALL_QUERIES) if questions is None else questions
+    queries = _queries(generation, store, encoders, asked)
     recalls, recall_check = _recall(collection, generation, store, queries, built.widths)
     if not recall_check.passed and not built.is_large:
         log(f"{recall_check.summary}: built again with more links")
@@ -169,7 +174,7 @@ def _decide(
 def _recall(
     collection: Collection, generation: Generation, store: CandidateStore, queries: Vectors, widths: tuple[int, ...]
 ) -> tuple[tuple[Recall, ...], Checked]:
-    """Measure recall on held-out questions, where there are some, else on vectors of the table itself."""
+    """Measure recall at ever wider searches until what is declared is met."""
     declared = collection.index
 
     def search(ef_search: int | None) -> Found:
@@ -199,6 +204,17 @@ def _built(generation: Generation, built: BuiltIndex) -> str:
         f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB, "
         f"{generation.index_type} of {generation.precision}"
     )
+
+
+def _queries(generation: Generation, store: CandidateStore, encoders: CandidateEncoders, asked: Asked) -> Vectors:
+    """What recall is measured on: recent searches and held-out questions; where few, also made of rows."""
+    judged = () if asked.synthetic else asked.judged
+    real = _some(list(dict.fromkeys([*asked.recent, *(query.text for query in judged)])))
+    questions = encoders.questions(generation, real) if real else None
+    if questions is not None and len(questions) >= FEW:
+        return questions
+    made = questions_of(store.sample(generation, RECALL_QUERIES))
+    return made if questions is None else np.concatenate([questions, made])
 
 
 def _some(texts: list[str]) -> list[str]:

