@@ -161,6 +161,7 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "candidate": lambda values: f"{values.get('decision')}: {values.get('reason')}",
     "index": lambda values: f"generation {values.get('generation')} is live ({values.get('action')})",
     "export": _exported,
+    "chunkings": lambda values: str(values.get("said")),
     "scores": lambda values: f"{values.get('evaluated')} evaluated now; {values.get('main_scores')}",
 }
 
@@ -191,6 +192,8 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
             console.print(f"  index: {status.index}, {status.index_bytes / 2**20:,.1f} MiB{changed}")
         if status.index_worn:
             console.print(f"  maintenance will build the index anew: {status.index_worn}", soft_wrap=True)
+        if status.truncated:
+            console.print(f"  {status.truncated:,} vectors are of texts that the encoder cut off")
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
             console.print(f"  {space}: checkpoint {digest[:12]}")

@@ -145,6 +145,7 @@ Run it.
 ````sh
 # not a heading
 ```
+# nor this, the fence has four marks
 ~~~
 ````
 
