@@ -13,6 +13,7 @@ from psycopg import sql
 from vector_assets.records import Generation, Vectors
 from vector_assets.runtime.machine import machine
 from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.filter_indexes import build_filter_indexes
 from vector_assets.stores.relation import Relation
 
 # pgvector's own defaults, the setting that its users tune last: recall is reached by ef_search first.
@@ -61,6 +62,7 @@ class IndexStore:
                     )
                 )  # fmt: skip
                 seconds = time.perf_counter() - started
+            build_filter_indexes(connection, generation, self.database.names)
             connection.execute(sql.SQL("analyze {}").format(table))
             size = _int(
                 connection,
