@@ -118,6 +118,7 @@ def build(workspace: Workspace, table: Vectors) -> Store:
     if not any(one.state == "live" for one in store.all()):
         measure_newest(store, maintenance=False, log=lambda said: print(" ", said, file=sys.stderr))
         promote(store, store.catch_up, because="benchmark")
+    store.workspace.generations.refresh_views(collection, store.all()[0], store.relation)  # as the code is now
     return store
 
 
