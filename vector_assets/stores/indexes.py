@@ -44,6 +44,7 @@ class IndexStore:
         index = self.database.names.table("embedding", name)
         table = self.database.names.table("embedding", generation.table)
         with self.database.connect(autocommit=True) as connection:
+            build_filter_indexes(connection, generation, self.database.names)
             rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
             state = connection.execute(
                 "select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)",
@@ -62,7 +63,6 @@ class IndexStore:
                     )
                 )  # fmt: skip
                 seconds = time.perf_counter() - started
-            build_filter_indexes(connection, generation, self.database.names)
             connection.execute(sql.SQL("analyze {}").format(table))
             size = _int(
                 connection,
