@@ -5,50 +5,53 @@
 -- and never do but through %L. A value is cast, not the column, so that an index on the column can serve.
 -- As in SQL, a comparison with a value that is not there is neither true nor false.
 
--- The value as SQL of the column's own type. A time without a zone is UTC, whatever the session says.
+-- A time as the column's own kind has it. Without a zone it is UTC, whatever the session says.
+create function {search}._condition_time(field text, said text, kind text) returns text
+language plpgsql immutable parallel safe set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
+begin
+    if said !~ '^\d{{4}}-\d\d-\d\d' then
+        raise exception 'filter: % is a time, found %; expected one such as 2024-01-31 or 2024-01-31T12:00:00+01:00',
+            to_json(field), to_json(left(said, 60)) using errcode = 'data_exception';
+    end if;
+    if kind = 'timestamptz' then
+        return format('%L::pg_catalog.timestamptz', said::timestamptz);
+    elsif kind = 'date' and said ~ '^\d{{4}}-\d\d-\d\d$' then
+        return format('%L::pg_catalog.date', said::date);
+    end if;
+    return format('%L::pg_catalog.timestamp', said::timestamptz at time zone 'UTC');
+end $$;
+
+-- The value as SQL of the column's own type. No search_path is set, which would cost more than the rest: who calls these
+-- with rights of its own has pinned one, and others call with theirs.
 create function {search}._condition_value(field text, value jsonb, definition jsonb) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
+language plpgsql immutable parallel safe as $$
 declare
     kind text := definition->>'kind';
-    type text := definition->>'type';
     said text := value #>> '{{}}';
 begin
     if value is null or jsonb_typeof(value) not in ('string', 'number', 'boolean') then
-        raise exception 'filter: % is compared with %; expected a value', to_json(field), coalesce(left(value::text, 60), 'nothing')
-            using errcode = 'data_exception';
+        raise exception 'filter: % is compared with %; expected a value', to_json(field),
+            coalesce(left(value::text, 60), 'nothing') using errcode = 'data_exception';
     end if;
-    if kind in ('integer', 'float', 'numeric') then
+    if kind in ('timestamptz', 'timestamp', 'date') then
+        return {search}._condition_time(field, said, kind);
+    elsif kind in ('integer', 'float', 'numeric') then
         if jsonb_typeof(value) = 'boolean' or said !~ '^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{{1,3}})?$' then
             raise exception 'filter: % is a number, found %', to_json(field), left(value::text, 60)
                 using errcode = 'data_exception';
         end if;
-        if kind = 'integer' then
-            -- Numbers that no integer equals are compared as what they are, at the cost of the index.
-            if said::numeric = trunc(said::numeric) and abs(said::numeric) < 9223372036854775807 then
-                return format('%L::pg_catalog.int8', trunc(said::numeric));
-            end if;
+        -- A number that no integer equals is compared as what it is, at the cost of the index.
+        if kind = 'integer' and said::numeric = trunc(said::numeric) and abs(said::numeric) < 9223372036854775807 then
+            return format('%L::pg_catalog.int8', trunc(said::numeric));
+        elsif kind = 'integer' then
             return format('%L::pg_catalog.numeric', said::numeric);
         end if;
-        return format('%L::%s', said, type);
     end if;
-    if kind in ('timestamptz', 'timestamp', 'date') then
-        if said !~ '^\d{{4}}-\d\d-\d\d' then
-            raise exception 'filter: % is a time, found %; expected one such as 2024-01-31 or 2024-01-31T12:00:00+01:00',
-                to_json(field), left(value::text, 60) using errcode = 'data_exception';
-        end if;
-        if kind = 'timestamptz' then
-            return format('%L::pg_catalog.timestamptz', said::timestamptz);
-        elsif kind = 'date' and said ~ '^\d{{4}}-\d\d-\d\d$' then
-            return format('%L::pg_catalog.date', said::date);
-        end if;
-        return format('%L::pg_catalog.timestamp', said::timestamptz at time zone 'UTC');
-    end if;
-    return format('%L::%s', said, type);
+    return format('%L::%s', said, definition->>'type');
 end $$;
 
 create function {search}._condition(filter jsonb, columns jsonb, depth integer default 0) returns text
-language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable parallel safe as $$
 declare
     keys text[];
     op text := filter->>'op';
@@ -122,7 +125,7 @@ end $$;
 -- What the planner expects of a query: its rows, and its cost in the planner's units. EXPLAIN is no read-only statement
 -- to Postgres, so this stands apart from the searching functions, which are stable. It runs with its caller's rights.
 create function {search}._estimate(query text, out rows_expected double precision, out cost double precision)
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 declare plan json;
 begin
     execute 'explain (format json) ' || query into plan;

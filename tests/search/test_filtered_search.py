@@ -206,7 +206,7 @@ def test_any_number_can_be_asked_for(live: Filled, k: int | None, rows: int) -> 
 
 
 def test_settings_do_not_leak(live: Filled) -> None:
-    names = ("enable_sort", "hnsw.ef_search", "hnsw.iterative_scan", "enable_indexscan")
+    names = ("enable_sort", "hnsw.ef_search", "hnsw.max_scan_tuples", "hnsw.iterative_scan", "enable_indexscan")
     show = "select " + ", ".join(f"current_setting('{name}')" for name in names)
     with psycopg.connect(live.url) as connection:
         connection.execute("select '[1]'::vector <=> '[1]'::vector")

@@ -27,15 +27,13 @@ ENDING = "_filtered"
 # Microseconds, of which only the ratios matter (benchmarks/filtered.py): to compare one row that was found, to take one
 # entry from the index, the same where its row is looked up in the source, and a unit of the planner's cost.
 _COMPARE, _ENTRY, _LOOKUP, _UNIT = 0.5, 10.0, 5.0, 0.3
-# The index is asked for this many times k rows, and looked into this many times as wide as they lie deep: it hands
-# entries out in an order that is only nearly right, so the best k of more are truer.
-_MORE, _WIDER = 2, 1.5
+_CHUNKS_ASKED = 4  # for a row, where rows are cut into chunks: several chunks may be of one row
 
 _BODY: LiteralString = """
 declare
     condition text; matching text; looked_up boolean;
     expected double precision; units double precision; share double precision;
-    depth double precision; wanted bigint; bound bigint;
+    scan double precision; entry double precision; depth double precision; wanted bigint; bound bigint; tuples text;
     seen bigint; reached bigint; places tid[]; distances double precision[];
 begin
     {open}
@@ -52,24 +50,31 @@ begin
         expected := greatest(expected, 1);
         select expected / greatest(c.reltuples, expected) into share from pg_class c where c.oid = {vectors}::regclass;
         wanted := {more} * k::bigint;
-        depth := greatest({width}, wanted / share);
+        -- As many entries that match are looked at as a search without a filter looks at: its recall was measured.
+        depth := greatest({width}, wanted) / share;
+        scan := expected * {compare} + units * {unit};
+        entry := {entry} + case when looked_up then {lookup} else 0 end;
+        tuples := current_setting('hnsw.max_scan_tuples');
         -- Four times what was estimated may be collected before the estimate counts as wrong.
         bound := greatest(4 * expected, 100 * k::bigint, 1000);
-        if expected * {compare} + units * {unit} <= depth * ({entry} + case when looked_up then {lookup} else 0 end)
-            or depth > current_setting('hnsw.max_scan_tuples')::integer then
+        if scan <= depth * entry or depth > tuples::integer then
             execute {exact_limited} using q, k, bound into seen, reached, places, distances;
         end if;
         if seen is null or seen >= bound then
             perform set_config('enable_sort', 'off', true);
+            -- What lies near the question may not match: the index is left when it has cost as much as a scan does.
+            perform set_config('hnsw.max_scan_tuples',
+                least(tuples::integer, greatest(2 * depth, scan / entry))::integer::text, true);
             loop
                 perform set_config('hnsw.ef_search',
-                    greatest({width}, least({wider} * wanted / share, 1000))::integer::text, true);
+                    least(greatest({width}, wanted) / share, 1000)::integer::text, true);
                 execute {iterative} using q, k, wanted into seen, reached, places, distances;
                 exit when reached >= k;
                 if seen < wanted then exact := true; exit; end if;
                 wanted := least(4 * wanted, 2000000000);
             end loop;
             perform set_config('enable_sort', 'on', true);
+            perform set_config('hnsw.max_scan_tuples', tuples, true);
         end if;
     end if;
     if exact then
@@ -115,8 +120,7 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         vectors_text=_text(sql.SQL(" from {} v").format(served.vectors)),
         source_text=_text(sql.SQL(" join {} r on {}").format(served.relation.table, served.relation.same("r", "v"))),
         width=nearest.width(generation),
-        more=sql.Literal(_MORE),
-        wider=sql.Literal(_WIDER),
+        more=sql.Literal(_CHUNKS_ASKED if in_chunks else 1),
         compare=sql.Literal(_COMPARE),
         entry=sql.Literal(_ENTRY),
         lookup=sql.Literal(_LOOKUP),
