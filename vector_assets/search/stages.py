@@ -34,26 +34,27 @@ def by_machine(reader: VectorReader, generation: Generation, ask: Ask, question:
     Positives are the question and the liked rows, each one; negatives the disliked rows, the sample and the nearest
     rows themselves, so that the machine learns what sets the positives apart even from what is near them.
     """
-    examples = ask.examples
-    found = reader.vectors(
-        generation, question=asked_vector(question, examples), near=max(NEAREST, ask.k), sample=SAMPLED
-    )
-    near, sample = found["near"], found["sample"]
-    dims = near.vectors.shape[1:]
+    examples, wanted = ask.examples, getattr(ask, "filter", None)
+    asked = asked_vector(question, examples)
+    found = reader.vectors(generation, question=asked, near=max(NEAREST, ask.k), sample=SAMPLED, filter=wanted)
     known = examples.ids if examples else frozenset()
-    pool = [
-        (stored, place) for stored in (near, sample) for place in range(len(stored)) if stored.ids[place] not in known
-    ]
+    near, sample = _among(found["near"], known), _among(found["sample"], known)
+    none = np.zeros((0, generation.dims), np.float32)
+    others = np.concatenate([none, *(stored.vectors[[place]] for stored, place in (*near, *sample))])
+    # The sample is no answer where a filter chooses: it was drawn from the whole table.
+    pool = near if wanted is not None else [*near, *sample]
     if not pool:
         return ()
-    candidates = np.stack([stored.vectors[place] for stored, place in pool])
-    none = np.zeros((0, *dims), np.float32)
     liked, disliked = (examples.liked, examples.unliked) if examples else (none, none)
     positives = liked if question is None else np.concatenate([question[None, :], liked])
     if not len(positives):
         raise UserError("method svm learns from what is liked; expected a question, or --like beside --unlike")
-    values = decision_values(positives, candidates, candidates, disliked=disliked, c=ask.c)
+    values = decision_values(positives, others, others[: len(pool)], disliked=disliked, c=ask.c)
     return reader.chosen(generation, _best_of_rows(pool, values, ask.k))
+
+
+def _among(stored: StoredVectors, known: frozenset[RowId]) -> list[tuple[StoredVectors, int]]:
+    return [(stored, place) for place in range(len(stored)) if stored.ids[place] not in known]
 
 
 def _best_of_rows(
