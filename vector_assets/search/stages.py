@@ -31,25 +31,27 @@ def asked_vector(question: Vectors | None, examples: Examples | None) -> Vectors
 def by_machine(reader: VectorReader, generation: Generation, ask: Ask, question: Vectors | None) -> tuple[Hit, ...]:
     """Rank the rows nearest to what is asked, and a sample of the table, by a support vector machine.
 
-    Positives are the question and the liked rows, each one; negatives the disliked rows, the sample and the nearest
-    rows themselves, so that the machine learns what sets the positives apart even from what is near them.
+    Positives are the question and the liked rows, each one; negatives the disliked rows and the sample. The nearest
+    rows are no negatives: most answers are among them (benchmarks/svm.py measures both).
     """
     examples, wanted = ask.examples, getattr(ask, "filter", None)
     asked = asked_vector(question, examples)
     found = reader.vectors(generation, question=asked, near=max(NEAREST, ask.k), sample=SAMPLED, filter=wanted)
     known = examples.ids if examples else frozenset()
     near, sample = _among(found["near"], known), _among(found["sample"], known)
-    none = np.zeros((0, generation.dims), np.float32)
-    others = np.concatenate([none, *(stored.vectors[[place]] for stored, place in (*near, *sample))])
     # The sample is no answer where a filter chooses: it was drawn from the whole table.
     pool = near if wanted is not None else [*near, *sample]
     if not pool:
         return ()
+    none = np.zeros((0, generation.dims), np.float32)
+    others, candidates = (
+        np.concatenate([none, *(stored.vectors[[place]] for stored, place in each)]) for each in (sample, pool)
+    )
     liked, disliked = (examples.liked, examples.unliked) if examples else (none, none)
     positives = liked if question is None else np.concatenate([question[None, :], liked])
     if not len(positives):
         raise UserError("method svm learns from what is liked; expected a question, or --like beside --unlike")
-    values = decision_values(positives, others, others[: len(pool)], disliked=disliked, c=ask.c)
+    values = decision_values(positives, others, candidates, disliked=disliked, c=ask.c)
     return reader.chosen(generation, _best_of_rows(pool, values, ask.k))
 
 
