@@ -84,9 +84,10 @@ def machine(*, c: float, near_too: bool) -> Callable[[Vectors, Query], Order]:
 
 ARMS: dict[str, Callable[[Vectors, Query], Order]] = {
     "kNN": knn,
-    "svm C .1": machine(c=0.1, near_too=True),
-    "svm C .1, sample alone": machine(c=0.1, near_too=False),
-    "svm C 1": machine(c=1, near_too=True),
+    "svm C .1": machine(c=0.1, near_too=False),
+    "svm C .1, the nearest as negatives too": machine(c=0.1, near_too=True),
+    "svm C .001": machine(c=0.001, near_too=False),
+    "svm C 1": machine(c=1, near_too=False),
 }
 
 

@@ -20,9 +20,8 @@ from vector_assets.search.excerpts import excerpts, row_texts
 from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hit, Hits
 from vector_assets.search.rerank import PairScorer, Reranking, reranked
-from vector_assets.search.stages import asked_vector, by_machine, row_id, spread, without
-from vector_assets.search.stored import RowId, VectorReader
-from vector_assets.search.svm import NEAREST
+from vector_assets.search.stages import asked_vector, by_machine, spread, without
+from vector_assets.search.stored import VectorReader
 from vector_assets.spec.field import FieldType
 
 LoadEncoder = Callable[[Checkpoint], Encoder]
@@ -152,20 +151,11 @@ class SearchEngine:
     def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
         """Ask by the method that is wanted; each method is a case of its own."""
         if ask.method == "svm":
-            return by_machine(
-                self.reader, generation, ask, self._question(generation, ask), among=self._among(generation, ask)
-            )
+            return by_machine(self.reader, generation, ask, self._question(generation, ask))
         if ask.method == "bm25":
             return self.reader.bm25(generation, ask.text or "", k=ask.k, filter=ask.filter)
         vector = self._vector(generation, ask)
         return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
-
-    def _among(self, generation: Generation, ask: Ask) -> tuple[RowId, ...] | None:
-        """The nearest rows that a filter lets through; None without one."""
-        if ask.filter is None:
-            return None
-        vector, k = self._vector(generation, ask), max(NEAREST, ask.k)
-        return tuple(map(row_id, self.reader.search(generation, vector, k=k, exact=False, filter=ask.filter)))
 
     def _vector(self, generation: Generation, ask: Ask) -> Vectors:
         return asked_vector(self._question(generation, ask), ask.examples)

@@ -28,45 +28,35 @@ def asked_vector(question: Vectors | None, examples: Examples | None) -> Vectors
     return rocchio(question, examples.liked, examples.unliked)
 
 
-def by_machine(
-    reader: VectorReader,
-    generation: Generation,
-    ask: Ask,
-    question: Vectors | None,
-    *,
-    among: tuple[RowId, ...] | None = None,
-) -> tuple[Hit, ...]:
+def by_machine(reader: VectorReader, generation: Generation, ask: Ask, question: Vectors | None) -> tuple[Hit, ...]:
     """Rank the rows nearest to what is asked, and a sample of the table, by a support vector machine.
 
-    Positives are the question and the liked rows, each one; negatives the disliked rows, the sample and the nearest
-    rows themselves, so that the machine learns what sets the positives apart even from what is near them. With
-    ``among`` these rows are ranked, and the sample is only learned from.
+    Positives are the question and the liked rows, each one; negatives the disliked rows and the sample. The nearest
+    rows are no negatives: most answers are among them (benchmarks/svm.py measures both).
     """
-    examples = ask.examples
+    examples, wanted = ask.examples, ask.filter
     asked = asked_vector(question, examples)
-    ranked: tuple[StoredVectors, ...]
-    if among is None:
-        found = reader.vectors(generation, question=asked, near=max(NEAREST, ask.k), sample=SAMPLED)
-        near, ranked = found["near"], (found["near"], found["sample"])
-    elif among:
-        found = reader.vectors(generation, ids=among, question=asked, sample=SAMPLED)
-        near, ranked = found["key"], (found["key"],)
-    else:
-        return ()
-    dims = near.vectors.shape[1:]
+    found = reader.vectors(generation, question=asked, near=max(NEAREST, ask.k), sample=SAMPLED, filter=wanted)
     known = examples.ids if examples else frozenset()
-    pool = [(stored, place) for stored in ranked for place in range(len(stored)) if stored.ids[place] not in known]
+    near, sample = _among(found["near"], known), _among(found["sample"], known)
+    # The sample is no answer where a filter chooses: it was drawn from the whole table.
+    pool = near if wanted is not None else [*near, *sample]
     if not pool:
         return ()
-    candidates = np.stack([stored.vectors[place] for stored, place in pool])
-    none = np.zeros((0, *dims), np.float32)
+    none = np.zeros((0, generation.dims), np.float32)
+    others, candidates = (
+        np.concatenate([none, *(stored.vectors[[place]] for stored, place in each)]) for each in (sample, pool)
+    )
     liked, disliked = (examples.liked, examples.unliked) if examples else (none, none)
     positives = liked if question is None else np.concatenate([question[None, :], liked])
     if not len(positives):
         raise UserError("method svm learns from what is liked; expected a question, or --like beside --unlike")
-    negatives = candidates if among is None else np.concatenate([candidates, found["sample"].vectors])
-    values = decision_values(positives, candidates, negatives, disliked=disliked, c=ask.c)
+    values = decision_values(positives, others, candidates, disliked=disliked, c=ask.c)
     return reader.chosen(generation, _best_of_rows(pool, values, ask.k))
+
+
+def _among(stored: StoredVectors, known: frozenset[RowId]) -> list[tuple[StoredVectors, int]]:
+    return [(stored, place) for place in range(len(stored)) if stored.ids[place] not in known]
 
 
 def _best_of_rows(

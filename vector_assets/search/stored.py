@@ -63,8 +63,9 @@ class VectorReader(Protocol):
         question: Vectors | None = None,
         near: int = 0,
         sample: int = 0,
+        filter: object | None = None,
     ) -> dict[Role, StoredVectors]:
-        """Return the vectors of rows, of those nearest to a question, and of a sample of the table."""
+        """Return the vectors of rows, of those nearest to a question that a filter lets through, and of a sample."""
         ...
 
     def chosen(self, generation: Generation, rows: tuple[Chosen, ...]) -> tuple[Hit, ...]:

@@ -43,15 +43,27 @@ class VectorSession(ReaderSession):
         question: Vectors | None = None,
         near: int = 0,
         sample: int = 0,
+        filter: object | None = None,
     ) -> dict[Role, StoredVectors]:
-        """Return the vectors of rows (key), of those nearest to a question (near), and of a sample of the table."""
+        """Return the vectors of rows (key), of those nearest to a question (near), and of a sample of the table.
+
+        ``filter`` is the JSON tree that search.<collection> takes; it holds for the nearest rows alone.
+        """
         keys = self.keys(generation.collection)
         query = sql.SQL(
             "select f.vector_role, array[{ids}]::text[], f.vector_place, f.chunk_no, f.score, f.vector_state, "
-            "f.chunk_start, f.chunk_stop, f.chunk_digest, f.row_vector from {function}(%s, %s, %s, %s, %s) f"
+            "f.chunk_start, f.chunk_stop, f.chunk_digest, f.row_vector "
+            "from {function}(%s, %s, %s, %s, %s, false, %s) f"
         ).format(ids=_as_text(keys), function=self._vectors_function(generation))
         asked = None if question is None else Vector(question)
-        values = (Jsonb([list(row) for row in ids]) if ids else None, asked, near, sample, generation.checkpoint_set)
+        values = (
+            Jsonb([list(row) for row in ids]) if ids else None,
+            asked,
+            near,
+            sample,
+            generation.checkpoint_set,
+            None if filter is None else Jsonb(filter),
+        )
         rows = self.ask(query, values, binary=True).fetchall()
         by_role = {role: list(group) for role, group in groupby(rows, key=lambda row: row[0])}
         roles: tuple[Role, ...] = ("key", "near", "sample")
