@@ -129,7 +129,7 @@ def test_scores_are_those_of_bm25s_after_any_changes(
     table = words.collection.name
 
     @given(changes=_CHANGES, question=_TEXTS, k=st.sampled_from([1, 2, 5, 30, None]))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     def holds(changes: list[tuple[str, int, str]], question: str, k: int | None) -> None:
         for what, key, text in changes:
             if what == "put":

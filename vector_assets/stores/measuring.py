@@ -57,6 +57,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         raise NotFound(f"collection {store.collection.name} has no vectors yet; materialize its embeddings first")
     if maintenance:
         store.workspace.indexes.vacuum(generation)
+        store.maintain_words()
         log("dead tuples removed")
     questions = store.questions_version()
     known = generations.measures(generation)
