@@ -12,8 +12,10 @@ from fakes import Execute
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from vector_assets.index.lexical import words as plain_words
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
+from vector_assets.stores.lexical import merge as merging
 from vector_assets.stores.lexical import sync as lexical_sync
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.lexical.sync import LexicalReport
@@ -129,7 +131,7 @@ def test_scores_are_those_of_bm25s_after_any_changes(
     table = words.collection.name
 
     @given(changes=_CHANGES, question=_TEXTS, k=st.sampled_from([1, 2, 5, 30, None]))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     def holds(changes: list[tuple[str, int, str]], question: str, k: int | None) -> None:
         for what, key, text in changes:
             if what == "put":
@@ -147,3 +149,87 @@ def test_scores_are_those_of_bm25s_after_any_changes(
         same(words.ask(question, k), words.expected(question, k))
 
     holds()
+
+
+def test_words_are_cut_as_they_are_elsewhere(make: Callable[..., Words]) -> None:
+    plain = make(language="none")
+    plain.sync()
+    for text in (
+        "Plain words, CUT at: hyphens-and_underscores; e-mail@host.com/path?x=1.5e3 3d",
+        "Größe ÄÖÜ straße Ωμέγα Привет мир déjà-vu “quoted” – dash…",
+        "日本語の検索 mixed漢字text カタカナ 한국어 단어",
+        "",
+        "  \n\t .,; ",
+    ):
+        assert plain.cut(text) == plain_words(text)
+
+
+def test_a_language_stems_and_leaves_out_its_stop_words(make: Callable[..., Words]) -> None:
+    english, german, every = make(), make(language="german"), make(stop_words=False)
+    for one in (english, german, every):
+        one.sync()
+    assert english.cut("The cats were running to the CONNECTION") == ["cat", "run", "connect"]
+    assert every.cut("The cats were") == ["the", "cat", "were"]
+    assert german.cut("Die Häuser und der Baum") == german.cut("hauses BAUMES")
+
+
+def test_counts_go_beyond_what_a_tsvector_keeps_and_end_where_it_is_said(make: Callable[..., Words]) -> None:
+    words = make(language="none")
+    table = words.collection.name
+    words.execute(
+        f"insert into {table} values (1, 'a', repeat('cat ', 5000) || repeat('filler ', 20000)), (2, 'cat', '')"
+    )
+    words.sync()
+    found = words.execute(
+        f'select r.k1, r.length, t.times from embedding."{words.index.name}_rows" r, unnest(r.terms, r.times) '
+        "t (term, times) where t.term = hashtextextended('cat', 0) order by 1"
+    )
+    assert found == [(1, 1 + 4095 + 4095, 4095), (2, 1, 1)]
+
+
+def test_rows_of_a_copied_source_and_of_a_key_of_two_columns_are_followed(
+    workspace: Workspace, execute: Execute, make: Callable[..., Words]
+) -> None:
+    one = make()
+    execute(f"alter table {one.collection.name} drop constraint {one.collection.name}_pkey")
+    execute(f"alter table {one.collection.name} alter note set not null, add primary key (note, id)")
+    execute(f"insert into {one.collection.name} values (1, 'cat', null, 'b'), (1, 'cat', null, 'a'), (2, 'x', '', 'a')")
+    one.sync()
+    one.show()
+    found = execute(f"select * from search.{one.collection.name}_bm25('cats')")
+    assert [row[:2] for row in found] == [("a", 1), ("b", 1)]
+    assert found[0][2] == found[1][2]
+
+
+def test_folding_keeps_what_is_found_and_drops_what_was_taken_away(make: Callable[..., Words]) -> None:
+    words = make(language="none")
+    table, lexical = words.collection.name, words.collection.lexical
+    assert lexical
+    words.execute(f"insert into {table} select i, 'cat ' || i % 7, 'dog' from generate_series(1, 300) i")
+    words.sync()
+    words.show()
+    for round in range(3):
+        words.execute(f"update {table} set body = 'dog {round}' where id % 2 = 0")
+        words.execute(f"delete from {table} where id = {round + 1}")
+        words.sync()
+    before, scanned = words.ask("cat 3 dog", None), f'select count(*), sum(n) from embedding."{words.index.name}"'
+    assert len(before) == 297
+    ((rows, held),) = words.execute(scanned)
+    words.store.maintain(table, lexical)
+    ((fewer, same_sum),) = words.execute(scanned)
+    assert (held, words.ask("cat 3 dog", None)) == (same_sum, before)
+    assert int(str(fewer)) < int(str(rows)) / 2
+    assert words.execute(f'select 1 from embedding."{words.index.name}" where n < 0') == []
+    assert words.execute(
+        "select documents from ops.bm25_deltas where collection = %s", (table,)
+    ) == [(297,)]  # fmt: skip
+
+
+def test_many_small_syncs_are_folded_by_themselves(make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "PAGES", 3)
+    words = make()
+    for number in range(6):
+        words.execute(f"insert into {words.collection.name} values ({number}, 'cat')")
+        words.sync()
+    ((most,),) = words.execute(f'select max(n) from embedding."{words.index.name}"')
+    assert int(str(most)) >= 4

@@ -240,6 +240,11 @@ class CollectionStore:
         fields = text_fields(self.collection)
         return row_texts(self.workspace.database, self.relation, fields) if fields else None
 
+    def maintain_words(self) -> None:
+        """Fold what was appended to the index of words, where there is one."""
+        if self.collection.lexical:
+            self.workspace.lexical.maintain(self.collection.name, self.collection.lexical)
+
     def word_rankings(self, judged: Sequence[JudgedQuery]) -> Rankings | None:
         """Ask the index of words; None where ``lexical`` is not declared, or its index is not there yet."""
         return word_rankings(self.workspace.database, self.collection, self.relation, judged)

@@ -59,6 +59,7 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if maintenance:
         renew_worn(store, generation, log)
         store.workspace.indexes.vacuum(generation)
+        store.maintain_words()
         log("dead tuples removed")
     generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()

@@ -2,8 +2,9 @@
 
 ``embedding.<c>_bm25_<analyser>`` holds postings, one row per word and page that brought it, or took it away (``n`` is
 then below zero). A posting is one bigint: the row's number above, its length in words (20 bits) and how often the word
-stands in it (12 bits) below. Measured against three arrays it is half the size of a rare word and unnests in a third of
-the time. ``embedding.<c>_bm25_<analyser>_rows`` holds what each row was counted as, which is what takes it away again.
+stands in it (12 bits) below. Beside three arrays, a rare word's row takes 53 bytes in place of 97, a million
+postings take 8 MB in place of 10, and both are unnested in the same time (measured).
+``embedding.<c>_bm25_<analyser>_rows`` holds what each row was counted as, which is what takes it away again.
 """
 
 from __future__ import annotations

@@ -25,12 +25,12 @@ from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 # A partial sum may differ in its last digits from the same words added in another order.
 _SLACK = 1e-8
-_BATCH = 4000  # postings that are read at once at least: a statement costs as much as some hundreds
+_BATCH = 12_000  # postings that are read at once at least: a statement costs as much as some hundreds
 _LOOKED_UP = 20  # postings that cost as much to read as one row to look up (measured)
 
 _VARIABLES: LiteralString = (
     "declare total float8; mean float8; flat float8; steep float8; asked bigint[]; weights float8[]; held bigint[]; "
-    "rest float8; ahead bigint; batch bigint; bar float8 := 0; docs integer[]; sums float8[]; closed boolean := false; "
+    "rest float8; batch bigint; bar float8 := 0; docs integer[]; sums float8[]; closed boolean := false; "
     "i integer := 0; j integer; begin "
 )
 _WEIGH: LiteralString = (
@@ -41,8 +41,8 @@ _WEIGH: LiteralString = (
     "if coalesce(mean, 0) = 0 then return; end if; "
     "flat := {k1} * (1 - {b}); steep := {k1} * {b} / mean; "
     "select array_agg(s.term order by s.weight desc, s.term), array_agg(s.weight order by s.weight desc, s.term), "
-    "array_agg(s.held order by s.weight desc, s.term), sum(s.weight), sum(s.held) "
-    "into asked, weights, held, rest, ahead from "
+    "array_agg(s.held order by s.weight desc, s.term), sum(s.weight) "
+    "into asked, weights, held, rest from "
     "(select a.term, d.held, a.times * ln(1 + (total - d.held + 0.5::float8) / (d.held + 0.5::float8)) as weight from "
     '(select hashtextextended(w.word collate "C", 0) as term, count(*) as times from unnest({words}(q)) w (word) '
     "group by 1) a cross join lateral (select sum(p.n) as held from {postings} p where p.term = a.term) d "
@@ -52,11 +52,11 @@ _WEIGH: LiteralString = (
 # Some words' share in rows' scores. A posting: number << 32 | length << 12 | times; taken away where n < 0.
 _SHARES: LiteralString = (
     "select e.doc, e.weight * e.times / (e.times + flat + steep * e.length) as share from "
-    "(select (f.posting >> 32)::integer as doc, (f.posting & 4095)::float8 as times, "
-    "((f.posting >> 12) & 1048575)::float8 as length, f.weight from "
+    "(select n.doc, (n.posting & 4095)::float8 as times, ((n.posting >> 12) & 1048575)::float8 as length, n.weight "
+    "from (select (f.posting >> 32)::integer as doc, f.posting, f.weight from "
     "(select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
     "from unnest(asked[i + 1:j], weights[i + 1:j]) a (term, weight) join {postings} p on p.term = a.term "
-    "offset 0) f offset 0) e"
+    "offset 0) f offset 0) n {only} offset 0) e"
 )
 _OPEN: LiteralString = (
     "select g.doc, sum(g.share) as share from "
@@ -64,9 +64,9 @@ _OPEN: LiteralString = (
 )
 _CLOSED: LiteralString = (
     "select c.doc, c.share + coalesce(f.share, 0) as share from unnest(docs, sums) c (doc, share) "
-    "left join (select g.doc, sum(g.share) as share from ({shares}) g "
-    "where exists (select from unnest(docs) o (doc) where o.doc = g.doc) group by g.doc) f on f.doc = c.doc"
+    "left join (select g.doc, sum(g.share) as share from ({shares}) g group by g.doc) f on f.doc = c.doc"
 )
+_ONLY: LiteralString = "where exists (select from unnest(docs) o (doc) where o.doc = n.doc)"
 # The bar: the k-th best of the sums so far, or of some rows looked up in full, whichever is higher.
 _STEP: LiteralString = (
     "with found as materialized ({found}), "
@@ -87,12 +87,11 @@ _LOOP: LiteralString = (
     "j := i; batch := 0; "
     "while j < cardinality(asked) and (j = i or batch + held[j + 1] <= {batch}) loop "
     "j := j + 1; batch := batch + held[j]; rest := rest - weights[j]; end loop; "
-    "ahead := ahead - batch; "
     "if closed then {closed} else {open} end if; "
     "i := j; "
     "closed := closed or rest < bar - {slack}; "
     "exit when docs[1] is null; "
-    "exit when closed and cardinality(docs) * {looked_up} < ahead; "
+    "exit when closed and i < cardinality(asked) and cardinality(docs) * {looked_up} < held[i + 1] + {batch}; "
     "end loop; "
 )
 # Equal rows have equal scores, in whatever order their words were added: nine digits are told apart.
@@ -146,11 +145,10 @@ def compose_bm25(
         "batch": sql.Literal(_BATCH),
         "looked_up": sql.Literal(_LOOKED_UP),
     }
-    shares = sql.SQL(_SHARES).format(**parts)
-    steps = {
-        name: sql.SQL(_STEP).format(**parts, found=sql.SQL(found).format(shares=shares))
-        for name, found in (("open", _OPEN), ("closed", _CLOSED))
-    }
+    steps = {}
+    for name, found, only in (("open", _OPEN, sql.SQL("")), ("closed", _CLOSED, sql.SQL(_ONLY))):
+        shares = sql.SQL(_SHARES).format(**parts, only=only)
+        steps[name] = sql.SQL(_STEP).format(**parts, found=sql.SQL(found).format(shares=shares))
     body = sql.SQL("{variables}{guard}{filtered}{weigh}{loop}{answer}").format(
         variables=sql.SQL(_VARIABLES),
         guard=guard,
@@ -165,7 +163,8 @@ def compose_bm25(
     return sql.SQL(
         "create or replace function {function}(q text, k integer default 10, filter jsonb default null) "
         "returns table ({columns}, score double precision) language plpgsql stable security definer rows 10 "
-        "set search_path = {path} set jit = off set work_mem = '64MB' as {body}"
+        "set search_path = {path} set jit = off set work_mem = '64MB' "
+        "set plan_cache_mode = force_generic_plan as {body}"
     ).format(
         function=function,
         columns=columns,
