@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.engine import Hits, Method, SearchEngine
+from vector_assets.search.ask import Method
+from vector_assets.search.engine import SearchEngine
+from vector_assets.search.hits import AskedVector, Hits
 from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
@@ -82,6 +84,12 @@ class CollectionClient:
         if question and self.spec.evaluation and self.spec.evaluation.shadow:
             self._engine.reader.record(self.spec.name, question)
         return hits
+
+    def vector(self, question: str) -> AskedVector:
+        """Return a question's vector and what encoded it, for the functions of docs/sql.md."""
+        if self._engine is None:
+            self._engine = self.workspace.search(self.spec.name)
+        return self._engine.vector(question)
 
     def materialize(
         self,

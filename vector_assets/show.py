@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
     from vector_assets.assets.progress import Listener
     from vector_assets.index.comparing import Arm
-    from vector_assets.search.engine import Hit, Hits
+    from vector_assets.search.hits import Hit, Hits
     from vector_assets.stores.status import Status
 
 _COUNTS = (

@@ -13,7 +13,8 @@ from image_store import PHOTO, CountingImageEncoder, ImageStore
 from tiny_vision import encoded, photo, photo_bytes
 
 from vector_assets.errors import SourceError, UserError
-from vector_assets.search.engine import Hits, SearchEngine
+from vector_assets.search.engine import SearchEngine
+from vector_assets.search.hits import Hits
 from vector_assets.source.images import read_question
 from vector_assets.stores import planning, sync_pages
 from vector_assets.stores.workspace import Workspace

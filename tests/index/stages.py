@@ -5,7 +5,8 @@ from __future__ import annotations
 from fakes import FakeStore
 
 from vector_assets.index.swap import Swapped, settle
-from vector_assets.search.engine import Hits, SearchEngine
+from vector_assets.search.engine import SearchEngine
+from vector_assets.search.hits import Hits
 from vector_assets.stores.measuring import Measured, measure_newest
 
 #: Asks for cats and finds fish: worse than the plain encoder on every question.

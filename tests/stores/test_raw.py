@@ -209,10 +209,6 @@ def test_a_live_collection_survives_another_type_of_its_key(
         ("", "table public.{name} does not exist; correct source.table"),
         ("create table {name} (id bigint, t text)", "table public.{name} has no primary key; add one"),
         ("create table {name} (id bigint primary key)", "table public.{name} has no column t (it has id)"),
-        (
-            "create table {name} (id bigint primary key, t text); alter table {name} enable row level security",
-            "table public.{name} has row-level security",
-        ),
     ],
 )
 def test_a_table_in_place_that_cannot_be_used(

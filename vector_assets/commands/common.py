@@ -6,12 +6,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from vector_assets.errors import UserError
+
+if TYPE_CHECKING:
+    from vector_assets.search.ask import Method
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -45,11 +48,13 @@ def open_client(project: Path | None) -> Any:  # noqa: ANN401 - vector_assets.ap
     return connect(project)
 
 
-def checked_method(method: str) -> Literal["vector", "exact"]:
+def checked_method(method: str) -> Method:
     """Return ``--method``, or raise UserError with those that there are."""
-    if method not in ("vector", "exact"):
-        raise UserError(f"--method {method}: expected vector or exact")
-    return cast(Literal["vector", "exact"], method)
+    from vector_assets.search.ask import METHODS
+
+    if method not in METHODS:
+        raise UserError(f"--method {method}: expected {' or '.join(METHODS)}")
+    return method
 
 
 def print_json(value: object) -> None:

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from vector_assets.embedding.question import question_vectors
-from vector_assets.embedding.text import row_text
-from vector_assets.errors import NotLive, UserError
-from vector_assets.records import Checkpoint, Encoder, Generation, Part, Value, Vectors
+from vector_assets.errors import NotLive
+from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
+from vector_assets.search.ask import Ask, Method
+from vector_assets.search.hits import AskedVector, Hit, Hits
 
-Method = Literal["vector", "exact"]
 LoadEncoder = Callable[[Checkpoint], Encoder]
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """The chunk that a row was found by: its number, and [start, stop) of the row's text.
-
-    ``text`` is cut from the row as it is now; ``stale`` tells that it is no longer what was encoded.
-    """
-
-    number: int
-    text: str
-    start: int
-    stop: int
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One row found: its id, its cosine to the question, its fields, and whether the row has moved on since.
-
-    ``key`` is the JSON row key that judgements and labels use. A row in chunks is found once, by its best ``chunk``.
-    """
-
-    id: str
-    key: str
-    score: float
-    row: Mapping[str, Value]
-    stale: bool = False
-    chunk: Passage | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """The answer to one question. ``ms`` is all of it, encoding included."""
-
-    hits: tuple[Hit, ...]
-    method: Method
-    generation: int
-    ms: float
+_ATTEMPTS = 3  # a swap between resolving and asking is followed
 
 
 class SearchReader(Protocol):
@@ -88,30 +48,41 @@ class SearchEngine:
         self._generation: Generation | None = None
 
     def search(
-        self, question: str | None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
+        self, question: str | None = None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
     ) -> Hits:
-        """Return the k nearest rows to a text, an image or both. A swap in between is followed, never mixed."""
+        """Return the k nearest rows to a text, an image or both."""
+        return self.answer(Ask(question, image, k=k, method=method))
+
+    def answer(self, ask: Ask) -> Hits:
+        """Return what a question finds. A swap in between is followed, never mixed."""
         started = time.perf_counter()
-        for attempt in (1, 2, 3):
+        for attempt in range(1, _ATTEMPTS + 1):
             generation = self._current(fresh=attempt > 1)
-            vector = self._asked(generation, question, image)
             try:
-                hits = self.reader.search(generation, vector, k=k, exact=method == "exact")
+                hits = self._ranked(generation, ask)
             except NotLive:
-                if attempt == 3:
+                if attempt == _ATTEMPTS:
                     raise
                 continue
-            return Hits(hits, method, generation.number, 1000 * (time.perf_counter() - started))
+            return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started))
         raise AssertionError("the loop returns or raises")
+
+    def vector(self, question: str) -> AskedVector:
+        """Return what a question is encoded as by the live generation's checkpoints, for SQL of the user's own."""
+        generation = self._current(fresh=True)
+        return AskedVector(tuple(map(float, self.encode(generation, [question])[0])), generation.checkpoint_set)
 
     def encode(self, generation: Generation, questions: Sequence[str]) -> Vectors:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""
         return question_vectors(generation, self._encoder, texts=questions)
 
-    def _asked(self, generation: Generation, question: str | None, image: bytes | None) -> Vectors:
-        if question is None and image is None:
-            raise UserError(f"collection {self.collection}: nothing is asked; expected a question or an image")
-        texts, images = [] if question is None else [question], [] if image is None else [image]
+    def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
+        """Ask by the method that is wanted; each method is a case of its own."""
+        vector = self._vector(generation, ask)
+        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact")
+
+    def _vector(self, generation: Generation, ask: Ask) -> Vectors:
+        texts, images = [] if ask.text is None else [ask.text], [] if ask.image is None else [ask.image]
         vector: Vectors = question_vectors(generation, self._encoder, texts=texts, images=images)[0]
         return vector
 
@@ -124,13 +95,3 @@ class SearchEngine:
         if digest not in self._encoders:
             self._encoders[digest] = self._load(self.reader.checkpoint(digest))
         return self._encoders[digest]
-
-
-def passage(
-    part: Part, row: Mapping[str, Value], *, number: int, start: int, stop: int, digest: bytes
-) -> Passage | None:
-    """Cut the passage that was encoded from the row's text of today; None for a vector without text of its own."""
-    if start == stop:
-        return None
-    text = row_text([row[name] for name in part.fields])[start:stop]
-    return Passage(number, text, start, stop, stale=hashlib.sha256(text.encode()).digest() != digest)

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from vector_assets.spec.any_space import Space
 from vector_assets.spec.automation import Automation
-from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_KEYS, ColumnName, Name, Spec
+from vector_assets.spec.base import RESERVED_COLUMNS, RESERVED_ENDINGS, RESERVED_KEYS, ColumnName, Name, Spec
 from vector_assets.spec.drift import Drift
 from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export
@@ -110,6 +110,11 @@ class Collection(Spec):
                 yield f"scores.tasks.{name}: queries stand neither here nor in evaluation; expected them in one place"
 
     def _reserved(self) -> Iterator[str]:
+        if self.name.endswith(RESERVED_ENDINGS):
+            yield (
+                f"name: {self.name} ends as the views and functions of search do ({', '.join(RESERVED_ENDINGS)}); "
+                "expected another"
+            )
         for name in self.fields:
             if name in RESERVED_COLUMNS:
                 yield f"fields.{name}: is the name of a column that Postgres or search adds; expected another"

@@ -242,8 +242,9 @@ class CollectionStore:
         return self.workspace.generations.swap(self.collection, generation, self.relation, because=because)
 
     def show(self, generation: Generation) -> None:
-        """Make the live generation's view and function anew where the declared fields have changed."""
-        if self.workspace.generations.views.outdated(self.collection, self.relation):
+        """Make the live generation's view and functions anew where they are not as declared any more."""
+        generation = self.workspace.generations.get(generation.collection, generation.number)
+        if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 
     def reject(self, generation: Generation, *, because: str) -> None:

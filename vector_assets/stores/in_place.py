@@ -15,6 +15,7 @@ from vector_assets.stores.cursors import Cursor
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.generations import GenerationStore
+from vector_assets.stores.policies import is_secured
 from vector_assets.stores.raw_record import RawSync, record_source, recorded_source
 from vector_assets.stores.raw_tables import image_fields, measure, primary_key, table_columns
 from vector_assets.stores.relation import Relation
@@ -116,13 +117,12 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
                 f"{shown}: {field} is {present[field]}; an image is a column of type bytea in a table in place. Paths "
                 "and URLs of images are read from files only"
             )
-    secured = connection.execute(
-        "select relrowsecurity from pg_class where oid = format('%%I.%%I', %s::text, %s::text)::regclass",
-        (schema, table),
-    ).fetchone()
-    if secured and secured[0]:
+    named = sql.Identifier(schema, table)
+    secured = is_secured(connection, named, shown)
+    if secured and collection.filters:
         raise SourceError(
-            f"{shown} has row-level security, which search does not honour yet; use a table without policies"
+            f"{shown} has row-level security, so none of its columns is copied beside the vectors; leave out filters: "
+            "(a search filters by every field all the same)"
         )
     key = primary_key(connection, schema, table)
     if not key:
@@ -135,4 +135,5 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
         )
     zoned = frozenset(n for n, kind in present.items() if kind.startswith("timestamp") and "with time" in kind)
     overlap = to_timedelta(source.overlap)
-    return Relation(sql.Identifier(schema, table), key, zoned, source.capture, source.watermark or "", overlap, images)
+    watermark = source.watermark or ""
+    return Relation(named, key, zoned, source.capture, watermark, overlap, images, secured=secured)

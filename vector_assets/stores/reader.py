@@ -1,43 +1,28 @@
-"""What search may see: connects as the reader, never as the writer."""
+"""What search may see, read as the reader role."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, LiteralString, cast
+from typing import Literal, cast
 
 import psycopg
 from pgvector import Vector
-from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from vector_assets.errors import DatabaseError, NotFound, NotLive
+from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
-from vector_assets.search.engine import Hit, passage
+from vector_assets.search.hits import Hit, passage
 from vector_assets.source.keys import row_key
-from vector_assets.stores.database import READER, Connection, Names
-from vector_assets.stores.urls import DatabaseUrl
+from vector_assets.stores.reader_session import ReaderSession
 
 _logger = logging.getLogger(__name__)
-_CHUNK: LiteralString = "f.chunk_no, f.chunk_start, f.chunk_stop, f.chunk_digest"
+_ADDED = ("embedded_at", "stale", "generation")  # columns of the view that are no fields
 
 
-class Reader:
-    """One connection of the reader role, opened at the first question and kept."""
-
-    def __init__(self, url: DatabaseUrl, names: Names, *, become: bool) -> None:
-        """``become`` says that the URL's user must turn into the reader; else the URL names the reader itself."""
-        self.url = url
-        self.names = names
-        self.become = become
-        self._connection: Connection | None = None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+class Reader(ReaderSession):
+    """Implements the SearchReader of search/engine.py."""
 
     def live(self, collection: str) -> Generation:
         """Return the live generation; raises NotLive when there is none."""
@@ -82,33 +67,50 @@ class Reader:
 
     def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
-        keys = self._keys(generation.collection)
-        query = self.names.compose(
-            "select f.score, f.generation, {chunk}, r.* from {function}(%s, %s, %s, %s) f join {view} r on {same} "
-            "order by f.score desc, {order}",
-            chunk=sql.SQL(_CHUNK if generation.chunked is not None else "null, null, null, null"),
-            function=self.names.table("search", generation.collection),
+        call = sql.SQL("{}(%s, %s, %s, %s)").format(self.names.table("search", generation.collection))
+        return self.hits(generation, call, (Vector(vector), k, generation.checkpoint_set, exact))
+
+    def hits(
+        self,
+        generation: Generation,
+        call: sql.Composed,
+        values: tuple[object, ...],
+        *,
+        stamped: bool = True,
+        parts: Sequence[str] = (),
+    ) -> tuple[Hit, ...]:
+        """Ask a function that returns keys and a score, and add the rows, the best first.
+
+        ``stamped`` says whether it returns its generation as well, and the chunk where there are chunks; ``parts``
+        names columns with scores that the score was made of. Raises NotLive after a swap.
+        """
+        keys = self.keys(generation.collection)
+        in_chunks = stamped and generation.chunked is not None
+        query = sql.SQL(
+            "select f.score, {generation}, {chunk}, {parts}, r.* from {call} f join {view} r on {same} "
+            "order by f.score desc, {order}"
+        ).format(
+            generation=sql.SQL("f.generation" if stamped else "r.generation"),
+            chunk=sql.SQL(
+                "f.chunk_no, f.chunk_start, f.chunk_stop, f.chunk_digest" if in_chunks else "null, null, null, null"
+            ),
+            parts=sql.SQL("array[{}]::double precision[]").format(
+                sql.SQL(", ").join(sql.SQL("f.{}").format(sql.Identifier(name)) for name in parts)
+            ),
+            call=call,
             view=self.names.table("search", generation.collection + "_rows"),
             same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(_identifier(key)) for key in keys),
             order=sql.SQL(", ").join(sql.SQL("f.{}").format(_identifier(key)) for key in keys),
         )
-        try:
-            cursor = self._run(query, (Vector(vector), k, generation.checkpoint_set, exact))
-        except (
-            psycopg.errors.ObjectNotInPrerequisiteState,
-            psycopg.errors.UndefinedFunction,
-            psycopg.errors.UndefinedTable,  # a column changed its type, and the index stage has yet to follow
-        ) as error:
-            raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
-        names = [column.name for column in cursor.description or ()][6:]
-        found = [(row[:6], dict(zip(names, row[6:], strict=True))) for row in cursor.fetchall()]
-        for (_, asked, *_), row in found:
-            if {asked, row["generation"]} != {generation.number}:
-                raise NotLive(
-                    f"collection {generation.collection}: another generation than {generation.number} went live "
-                    "while it was asked; ask again"
-                )
-        return tuple(_hit(generation, values, row, keys) for values, row in found)
+        cursor = self.ask(query, values)
+        names = [column.name for column in cursor.description or ()][7:]
+        found = [(row[:7], dict(zip(names, row[7:], strict=True))) for row in cursor.fetchall()]
+        if any({some[1], row["generation"]} != {generation.number} for some, row in found):
+            raise NotLive(
+                f"collection {generation.collection}: another generation than {generation.number} went live "
+                "while it was asked; ask again"
+            )
+        return tuple(_hit(generation, some, row, keys, in_chunks=in_chunks, parts=parts) for some, row in found)
 
     def record(self, collection: str, question: str) -> None:
         """Note a question where its collection keeps some (evaluation.shadow). What goes wrong stops no search."""
@@ -120,71 +122,26 @@ class Reader:
         except psycopg.Error as error:  # a standby takes no notes, and a role of the user's own may not
             _logger.warning("the question was not noted: %s", " ".join(str(error).split()))
 
-    def _keys(self, collection: str) -> list[str]:
-        """The key's columns: what the function returns before chunk_no."""
-        row = self._run(
-            "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
-            "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
-            (self.names.prefix + "search", collection),
-        ).fetchone()
-        if row is None:
-            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
-        names, modes = cast(list[str], row[0]), cast(list[str], row[1])
-        out = [name for name, mode in zip(names, modes, strict=True) if mode == "t"]
-        return out[: out.index("chunk_no")]
-
-    def _execute(self, text: str, values: tuple[object, ...]) -> psycopg.Cursor[tuple[object, ...]]:
-        return self._run(self.names.compose(text), values)
-
-    def _run(
-        self, query: LiteralString | sql.Composed, values: tuple[object, ...]
-    ) -> psycopg.Cursor[tuple[object, ...]]:
-        """Execute; a connection that the server has ended meanwhile is opened again, once."""
-        connection = self._connect()
-        try:
-            return connection.execute(query, values)
-        except psycopg.OperationalError:
-            if not connection.closed:
-                raise
-            return self._connect().execute(query, values)
-
-    def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            options = "-c timezone=UTC -c default_transaction_read_only=on"
-            try:
-                # Nothing is prepared: a plan of the view's columns would outlive them.
-                connection: Connection = psycopg.connect(
-                    self.url.libpq, options=options, autocommit=True, connect_timeout=10, prepare_threshold=None
-                )
-                if self.become:
-                    connection.execute(sql.SQL("set role {}").format(sql.Identifier(READER)))
-            except (
-                psycopg.OperationalError,
-                psycopg.errors.InsufficientPrivilege,
-                psycopg.errors.UndefinedObject,
-            ) as error:
-                reason = " ".join(str(error).split())
-                raise DatabaseError(
-                    f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor"
-                ) from None
-            register_vector(connection)
-            self._connection = connection
-        return self._connection
-
 
 def _identifier(name: str) -> sql.Identifier:
     """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
     return sql.Identifier(name.replace("%", "%%"))
 
 
-def _hit(generation: Generation, values: tuple[object, ...], row: dict[str, object], keys: list[str]) -> Hit:
+def _hit(
+    generation: Generation,
+    values: tuple[object, ...],
+    row: dict[str, object],
+    keys: list[str],
+    *,
+    in_chunks: bool,
+    parts: Sequence[str],
+) -> Hit:
     key = tuple(cast(list[str | int], [row[name] for name in keys]))
-    fields = {
-        name: cast(Value, value) for name, value in row.items() if name not in ("embedded_at", "stale", "generation")
-    }
-    score, _, number, start, stop, digest = values
+    fields = {name: cast(Value, value) for name, value in row.items() if name not in _ADDED}
+    score, _, number, start, stop, digest, scores = values
     chunk = None
-    if generation.chunked is not None:
+    if in_chunks and number is not None and generation.chunked is not None:
         chunk = passage(
             generation.parts[generation.chunked], fields, number=cast(int, number), start=cast(int, start),
             stop=cast(int, stop), digest=cast(bytes, digest),
@@ -196,4 +153,9 @@ def _hit(generation: Generation, values: tuple[object, ...], row: dict[str, obje
         row=fields,
         stale=bool(row["stale"]),
         chunk=chunk,
+        parts={
+            name: value
+            for name, value in zip(parts, cast(list[float | None], scores), strict=True)
+            if value is not None
+        },
     )

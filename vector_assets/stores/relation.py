@@ -27,6 +27,7 @@ class Relation:
     watermark: str = ""  # a column that grows with every write
     overlap: timedelta = timedelta(0)  # how much later than its watermark a row may become visible
     images: frozenset[str] = frozenset()  # columns that hold the bytes of images
+    secured: bool = False  # it has row-level security: who asks sees what its policies show
 
     @property
     def key_names(self) -> tuple[str, ...]:

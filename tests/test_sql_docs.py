@@ -1,0 +1,76 @@
+"""The SQL in docs/sql.md runs as it stands, through psql, as the reader role."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from fakes import FakeStore, KeywordEncoder
+
+from vector_assets.runtime.pg_binaries import installed_binaries
+from vector_assets.search.engine import SearchEngine
+from vector_assets.spec import Collection
+from vector_assets.stores.database import READER
+from vector_assets.stores.workspace import Workspace
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "sql.md"
+BLOCKS = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), flags=re.S)
+PAPERS = {
+    "name": "papers",
+    "source": {"kind": "postgres", "table": "papers"},
+    "fields": {"title": "text", "topic": "category", "price": "number"},
+    "spaces": {"text": {"fields": ["title"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def papers(workspace: Workspace) -> Iterator[FakeStore]:
+    """Forty papers about animals, live."""
+    with psycopg.connect(workspace.addresses.database.libpq, autocommit=True) as connection:
+        connection.execute("create table papers (id bigint primary key, title text, topic text, price float8)")
+        connection.execute(
+            "insert into papers select i, (array['cat','dog','owl','fish'])[1 + i % 4] || ' ' || i, 't' || i % 3, i "
+            "from generate_series(1, 40) i"
+        )
+    store = FakeStore(workspace, Collection.model_validate(PAPERS), KeywordEncoder())
+    store.embed()
+    store.build(store.all()[0])
+    store.swap(store.all()[0], because="test")
+    yield store
+
+
+def psql(store: FakeStore, block: str, checkpoint: str | None = None) -> subprocess.CompletedProcess[str]:
+    url = store.workspace.addresses.database.user(READER).libpq
+    engine = SearchEngine(store.workspace.reader(), "papers", store.reader_encoder)  # type: ignore[arg-type]
+    asked = engine.vector("cat")
+    settings = [
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-v",
+        f"q={list(asked.values)}",
+        "-v",
+        f"checkpoint={checkpoint or asked.checkpoint}",
+    ]
+    return subprocess.run(
+        [str(installed_binaries().program("psql")), "-X", "-At", *settings, url],
+        input=block, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[0][:60] for block in BLOCKS])
+def test_a_block_runs_and_finds_something(papers: FakeStore, block: str) -> None:
+    done = psql(papers, block)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip(), "it answers something"
+
+
+def test_the_named_checkpoint_guards(papers: FakeStore) -> None:
+    block = next(block for block in BLOCKS if "checkpoint => :'checkpoint'" in block)
+    done = psql(papers, "\\set VERBOSITY verbose\n" + block, "0" * 64)
+    assert done.returncode == 3
+    assert "55000: checkpoint" in done.stderr
+    assert "is not live for collection papers" in done.stderr

@@ -1,0 +1,1 @@
+"""The SQL face of a collection: what stands in the schema ``search``, composed from declaration and generation."""

@@ -1,0 +1,41 @@
+"""``search.<collection>(…)``: the rows nearest to a vector, from the generation that is live."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from vector_assets.stores.search_sql import chunks, nearest, rows
+from vector_assets.stores.search_sql.made import Served, SqlFunction
+
+
+def search_function(served: Served) -> SqlFunction:
+    """Compose the function. It raises when a checkpoint is named that is not live, or the vector has another width."""
+    in_chunks = served.generation.chunked is not None
+    body = sql.SQL("{variables} begin {stamped} {filtered} {answer} end").format(
+        variables=sql.SQL(chunks.VARIABLES if in_chunks else rows.VARIABLES),
+        stamped=served.stamped(),
+        filtered=_filtered(),
+        answer=chunks.statements(served) if in_chunks else rows.statements(served),
+    )
+    definition = sql.SQL(
+        "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "
+        "exact boolean default false, filter jsonb default null) returns table ({keys}, chunk_no integer, "
+        "score double precision, generation integer{chunk}) language plpgsql stable {rights} rows 10 "
+        "set search_path = {path} {settings} as {body}"
+    ).format(
+        function=served.names.table("search", served.collection.name),
+        keys=served.key_columns,
+        chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
+        rights=served.rights,
+        path=served.path,
+        settings=nearest.settings(served.generation),
+        body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
+    )
+    return SqlFunction(served.collection.name, "vector, integer, text, boolean, jsonb", definition)
+
+
+def _filtered() -> sql.SQL:
+    return sql.SQL(
+        "if filter is not null then raise exception 'this function takes no filter yet' "
+        "using errcode = 'feature_not_supported'; end if;"
+    )

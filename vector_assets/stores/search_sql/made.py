@@ -1,0 +1,99 @@
+"""A function of the SQL face: its name, what it takes, and the statement that makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from vector_assets.records import Generation
+from vector_assets.spec import Collection, PostgresSource
+from vector_assets.stores.database import Names
+from vector_assets.stores.relation import Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the SQL face is composed from. ``extensions`` is the schema in which pgvector lives."""
+
+    collection: Collection
+    generation: Generation
+    relation: Relation
+    names: Names
+    extensions: str
+
+    @property
+    def label(self) -> str:
+        """How the collection is called in what users read."""
+        return self.collection.name
+
+    @property
+    def vectors(self) -> sql.Identifier:
+        """The generation's table of vectors."""
+        return self.names.table("embedding", self.generation.table)
+
+    @property
+    def rows(self) -> sql.Identifier:
+        """The generation's table of rows."""
+        return self.names.table("embedding", self.generation.table + "_rows")
+
+    @property
+    def plain_keys(self) -> sql.Composed:
+        """``"k1", "k2"``: the key as a generation spells it, without a table's name."""
+        return sql.SQL(", ").join(sql.Identifier(name) for name in self.relation.key_names)
+
+    @property
+    def key_columns(self) -> sql.Composed:
+        """``"id" bigint, …``: the key as a function returns it, under the source's names."""
+        return sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in self.relation.key
+        )
+
+    @property
+    def path(self) -> sql.Composed:
+        """The search_path that a function is pinned to."""
+        return sql.SQL("pg_catalog, {}, pg_temp").format(sql.Identifier(self.extensions))
+
+    @property
+    def rights(self) -> sql.SQL:
+        """Whose rights a function has: its owner's, or its caller's where the source has policies."""
+        return sql.SQL("security invoker" if self.relation.secured else "security definer")
+
+    @property
+    def unguarded(self) -> sql.Composed | None:
+        """A condition that raises once the table in place has policies which this was not made for."""
+        if self.relation.secured or not isinstance(self.collection.source, PostgresSource):
+            return None
+        return sql.SQL("{}({}::regclass)").format(
+            self.names.table("search", "_open"), sql.Literal(self.relation.table.as_string(None))
+        )
+
+    def stamped(self) -> sql.Composed:
+        """Statements that refuse another checkpoint than is live, and a vector of another width."""
+        generation, unguarded = self.generation, self.unguarded
+        return sql.SQL(
+            "{open}if checkpoint is not null and checkpoint not in ({stamps}) then "
+            "raise exception 'checkpoint % is not live for collection {label}; live is generation "
+            "{number} with {live}', "
+            "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
+            "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
+            "vector_dims(q) using errcode = 'data_exception'; end if; "
+        ).format(
+            open=sql.SQL("perform {}; ").format(unguarded) if unguarded else sql.SQL(""),
+            stamps=sql.SQL(", ").join(
+                sql.Literal(stamp) for stamp in (generation.checkpoint_set, *generation.checkpoints.values())
+            ),
+            label=sql.SQL(self.label),
+            number=sql.Literal(generation.number),
+            live=sql.SQL(", ".join(generation.checkpoints.values())),
+            dims=sql.Literal(generation.dims),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFunction:
+    """``name(arguments)``: the types that it takes, as SQL spells them, and what makes it."""
+
+    name: str
+    arguments: str
+    definition: sql.Composed
