@@ -96,6 +96,7 @@ class FakeStore(CollectionStore):
         super().__init__(workspace, collection)
         self.page = page
         self.questions_asked: list[JudgedQuery] = []
+        self.questions_learned: list[JudgedQuery] = []
         self.canaries_pass = True
         self._known: dict[str, KeywordEncoder] = {}
         self.use(*encoders)
@@ -120,6 +121,12 @@ class FakeStore(CollectionStore):
 
     def judged(self) -> list[JudgedQuery]:
         return self.questions_asked
+
+    def calibration_queries(self) -> list[JudgedQuery]:
+        return self.questions_learned
+
+    def calibration_version(self) -> str:
+        return hashlib.sha256(repr(self.questions_learned).encode()).hexdigest() if self.questions_learned else ""
 
     def questions_version(self) -> str:
         return hashlib.sha256(repr(self.questions_asked).encode()).hexdigest()

@@ -73,6 +73,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
                 "dagster/table_name": dg.MetadataValue.text(stores.embeddings.vectors_table(newest).as_string(None)),
                 **numbers({**counts, "dims": newest.dims, "generation": newest.number}),
                 **speed(report.encoded, report.seconds),
+                **_words(store),
                 "checkpoints": digests(newest.checkpoints),
                 "generations": table(
                     [
@@ -89,3 +90,18 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         )
 
     return embeddings
+
+
+def _words(store: CollectionStore) -> dict[str, dg.MetadataValue]:
+    """What was done to the index of words."""
+    done = store.words_report
+    if done is None:
+        return {}
+    return numbers(
+        {
+            "bm25_rows": done.rows,
+            "bm25_added": done.added,
+            "bm25_removed": done.removed,
+            "bm25_seconds": round(done.seconds, 2),
+        }
+    )

@@ -113,6 +113,8 @@ def plan(
             )
         table, index = found.table_bytes / 2**20, found.index_bytes / 2**20
         out.print(f"about {table:,.1f} MiB of table and {index:,.1f} MiB of indexes")
+    if found.index:
+        out.print(f"index: {found.index}", soft_wrap=True, markup=False)
     if found.trains:
         out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")
     out.print(f"changes: {found.changes.said}", soft_wrap=True, markup=False)

@@ -19,7 +19,15 @@ Group = TypeVar("Group", bound=Hashable)
 def exact_rankings(
     blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int | None = None, top: int = 1
 ) -> dict[str, list[str]]:
-    """Return the k best row keys of each query by cosine; ties by key.
+    """Return the k best row keys of each query by cosine: ``exact_hits`` without the scores."""
+    found = exact_hits(blocks, queries, judged, k=k, top=top)
+    return {query: [key for key, _ in hits] for query, hits in found.items()}
+
+
+def exact_hits(
+    blocks: Iterable[Block], queries: Vectors, judged: Sequence[JudgedQuery], *, k: int | None = None, top: int = 1
+) -> dict[str, list[tuple[str, float]]]:
+    """Return the k best row keys of each query with their scores by cosine; ties by key.
 
     A row has the mean score of its ``top`` best chunks (``Generation.top``; 1: its best one), of all where it has
     fewer. Without k as many rows as the metrics need of these queries (``ranking_depth``).
@@ -110,11 +118,13 @@ def _best(scores: Vectors, top: int) -> Vectors:
     return scores.copy() if count <= top else np.partition(scores, count - top, axis=-1)[..., count - top :]
 
 
-def _top(scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int) -> list[str]:
+def _top(
+    scores: Vectors, rows: np.ndarray[tuple[int], np.dtype[np.int64]], names: Sequence[str], k: int
+) -> list[tuple[str, float]]:
     best: dict[str, float] = {}
     for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         if score == -np.inf:
             continue
         name = names[row]
         best[name] = max(score, best.get(name, -2.0))
-    return sorted(best, key=lambda name: (-round(best[name], 6), name))[:k]
+    return [(name, best[name]) for name in sorted(best, key=lambda name: (-round(best[name], 6), name))[:k]]

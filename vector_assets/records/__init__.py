@@ -10,9 +10,11 @@ from vector_assets.records.embedding import (
     EmbedReport,
     Generation,
     GenerationState,
+    IndexType,
     OldChunk,
     Part,
     PendingRow,
+    Precision,
     RowState,
 )
 from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Tokenizes, Vectors
@@ -46,6 +48,7 @@ __all__ = [
     "Encoder",
     "Generation",
     "GenerationState",
+    "IndexType",
     "Input",
     "Inputs",
     "JudgedQuery",
@@ -57,6 +60,7 @@ __all__ = [
     "Part",
     "PartedReader",
     "PendingRow",
+    "Precision",
     "RawRow",
     "RowState",
     "RunLog",

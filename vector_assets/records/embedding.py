@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from vector_assets.records.encoder import Kind
 from vector_assets.records.source import Key, Value
 
+IndexType = Literal["hnsw", "ivfflat", "exact"]
+Precision = Literal["float32", "half", "binary"]
 GenerationState = Literal["building", "candidate", "live", "retired", "failed"]
 RowState = Literal["done", "empty", "failed"]
 ChunkKind = Literal["sentence", "window", "paragraph", "tokens", "markdown", "code"]
@@ -84,13 +86,24 @@ class Generation:
     vector_type: Literal["vector", "halfvec"]
     filters: tuple[str, ...]
     metric: str
-    ef_search: int | None = None
+    ef_search: int | None = None  # or ivfflat.probes, or the candidates that an index of bits hands on
     decision: str | None = None
+    index_type: IndexType = "hnsw"
+    precision: Precision = "float32"  # of what the index holds; half is that of the column, too
 
     @property
     def table(self) -> str:
         """Name of the vectors' table in the embedding schema; the rows' table adds ``_rows``."""
         return f"{self.collection}_g{self.number}"
+
+    @property
+    def index_kind(self) -> str:
+        """What its index is called: ``hnsw of half``, ``exact``."""
+        return "exact" if self.index_type == "exact" else f"{self.index_type} of {self.precision}"
+
+    def is_as_precise(self, other: Generation) -> bool:
+        """Tell whether its vectors may be taken over by another: what was rounded to halves stays rounded."""
+        return self.vector_type == "vector" or other.vector_type == "halfvec"
 
     @property
     def chunked(self) -> int | None:

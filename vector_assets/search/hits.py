@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from vector_assets.embedding.text import row_headings, row_text
 from vector_assets.records import Part, Value
+from vector_assets.records.calibration import Floor
 from vector_assets.search.ask import Method
 
 
@@ -32,7 +33,8 @@ class Hit:
     """One row found: its id, its score by the method asked, its fields, and whether the row has moved on since.
 
     ``key`` is the JSON row key that judgements and labels use. A row in chunks is found once, by its best ``chunk``.
-    ``parts`` are the scores that the method made its own of, by name.
+    ``parts`` are the scores that the method made its own of, by name. ``probability`` is
+    how likely it is right, where the method's scores are calibrated.
     """
 
     id: str
@@ -42,16 +44,23 @@ class Hit:
     stale: bool = False
     chunk: Passage | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """The answer to one question. ``ms`` is all of it, encoding included."""
+    """The answer to one question. ``ms`` is all of it, encoding included.
+
+    ``reranked_by`` is the digest of the cross-encoder that gave the scores, where one did; ``floor`` is what a
+    precision left out.
+    """
 
     hits: tuple[Hit, ...]
     method: Method
     generation: int
     ms: float
+    reranked_by: str | None = None
+    floor: Floor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ attributes:
         pairs: train_pairs.jsonl
         split: {validation: 0.1, test: 0.1}
         trainable: last_2
+  lexical: [title, text]
   index: {recall: 0.98}
   evaluation: {queries: queries.jsonl.gz, qrels: qrels_test.tsv.gz, metric: ndcg@10}
   automation: {on_change: true, retrain: "0 3 * * 0"}

@@ -57,21 +57,25 @@ class GenerationStore(GenerationRecords):
                 vector_type=layout.vector_type,
                 filters=tuple(collection.filters),
                 metric=collection.index.metric,
+                index_type=layout.index_type,
+                precision=layout.precision,
             )
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.generations (collection, generation, state, checkpoint_set, layout, dims, "
-                    "vector_type, filters, metric, run_id) values (%s, %s, 'building', %s, %s, %s, %s, %s, %s, %s)"
+                    "vector_type, filters, metric, index_type, precision, run_id) "
+                    "values (%s, %s, 'building', %s, %s, %s, %s, %s, %s, %s, %s, %s)"
                 ),
                 (
                     generation.collection, generation.number, generation.checkpoint_set,
                     Jsonb([asdict(part) for part in generation.parts]), generation.dims, generation.vector_type,
-                    Jsonb(list(generation.filters)), generation.metric, run_id,
+                    Jsonb(list(generation.filters)), generation.metric, generation.index_type,
+                    generation.precision, run_id,
                 ),
             )  # fmt: skip
             self.embeddings.create(connection, generation, relation)
             live = self.select(connection, "where collection = %s and state = 'live'", collection.name)
-            if live and live[0].checkpoint_set == generation.checkpoint_set:
+            if live and live[0].checkpoint_set == generation.checkpoint_set and live[0].is_as_precise(generation):
                 self.embeddings.copy(connection, live[0], generation, relation)
         return generation
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from vector_assets.embedding.encoding import token_spans_of
-from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
+from vector_assets.embedding.layout import chunk_rule
 from vector_assets.embedding.text import row_chunks, row_input
 from vector_assets.encoder.image.decode import is_readable
 from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
+from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Encoder, Input, Value
 from vector_assets.runtime.machine import machine
 from vector_assets.source.token_chunks import TokenSpans
@@ -45,6 +46,7 @@ class Plan:
     index_bytes: int
     trains: tuple[str, ...]
     changes: Changes
+    index: str | None  # how vectors will be stored and indexed, and why; None where their width is not known yet
     truncated: int  # of the chunks, those longer than their encoder's limit of tokens: as many as in a sample
     load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
 
@@ -74,9 +76,13 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     chunks = round(found.encode * sum(counts) / len(counts)) if counts else found.encode
     each += ROW_SECONDS
     known = bool(found.sample) or not found.encode
+    width = dims or (known_dims(store) or 0)
+    planned = plan_index(
+        collection.index, rows=max(chunks, found.rows), dims=width, where=f"collection {collection.name}"
+    )
     stored = measure_storage(
-        workspace.database, chunks if dims else 0, dims=dims,
-        vector_type="vector" if dims <= VECTOR_DIMS else "halfvec", keys=found.keys,
+        workspace.database, chunks if dims else 0, dims=dims, plan=planned, metric=collection.index.metric,
+        keys=found.keys,
         beside=["".join(str(row[name]) for name in collection.filters) for row in found.sample],
     )  # fmt: skip
     return Plan(
@@ -92,7 +98,13 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         trains=tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name)),
         changes=planned_changes(workspace, collection),
         load=load,
+        index=planned.said if width else None,
     )
+
+
+def known_dims(store: CollectionStore) -> int | None:
+    """The width of the vectors that there are; None where there are none."""
+    return next((generation.dims for generation in store.all()), None)
 
 
 def _inputs(values: list[Value], space: Space, tokens: TokenSpans | None) -> list[Input]:
