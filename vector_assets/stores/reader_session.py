@@ -119,3 +119,8 @@ class ReaderSession:
             register_vector(connection)
             self._connection = connection
         return self._connection
+
+
+def identifier(name: str) -> sql.Identifier:
+    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
+    return sql.Identifier(name.replace("%", "%%"))

@@ -16,7 +16,7 @@ def search_function(served: Served) -> SqlFunction:
         variables=sql.SQL(chunks.VARIABLES if in_chunks else rows.VARIABLES),
         stamped=served.stamped(),
         filtered=_filtered(served),
-        answer=chunks.statements(served) if in_chunks else rows.statements(served),
+        answer=chunks.statements(served, top=served.generation.top) if in_chunks else rows.statements(served),
     )
     definition = sql.SQL(
         "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "

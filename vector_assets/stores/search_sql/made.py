@@ -9,6 +9,7 @@ from psycopg import sql
 from vector_assets.records import Generation
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.database import Names
+from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.conditions import Types
 
@@ -26,6 +27,7 @@ class Served:
     names: Names
     extensions: str
     types: Types = field(default_factory=dict)
+    lexical: LexicalIndex | None = None  # the index of words that answers, once there is one
 
     @property
     def label(self) -> str:
