@@ -20,6 +20,7 @@ from vector_assets.search.ask import Ask
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.where import read_where
 from vector_assets.spec import Collection
+from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.workspace import Workspace
 
 DIMS, ROWS = 16, 4000
@@ -260,3 +261,34 @@ def test_hits_are_of_rows_that_match(live: Filled, workspace: Workspace) -> None
         read_where("topc = x", live.store.collection, lambda: reader.key_types(name))
     with pytest.raises(UserError, match='filter: "topc" is not a field'):
         engine.answer(Ask("Paragraph 7.", filter=compared("topc", "=", "x")))
+
+
+@pytest.mark.parametrize("most", [None, 1])
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_rows_by_the_mean_of_their_best_chunks(live: Filled, share: float, most: int | None) -> None:
+    """The function as it is made where chunks are rolled up by a mean: scores are of all chunks of a row."""
+    generation = live.store.live()
+    if generation.chunked is None:
+        pytest.skip("there are no chunks")
+    question, below = vector_of(321), int(share * len(live.numbers))
+    matching = [key for key in live.numbers if 7919 * key % len(live.numbers) < below]
+    means = {key: float(np.sort([vector_of(n) @ question for n in live.numbers[key]])[-3:].mean()) for key in matching}
+    with psycopg.connect(live.url) as connection:
+        views = live.store.workspace.generations.views
+        served = views._served(connection, live.store.collection, generation, live.store.relation)  # type: ignore[arg-type]
+        made = filtered_function(served, top=3).definition
+        connection.execute("select '[1]'::vector <=> '[1]'::vector")
+        connection.execute(made)
+        if most:
+            connection.execute(f"set hnsw.max_scan_tuples = {most}".encode())
+        rows = connection.execute(
+            f"select id, score, chunk_no from search.{live.store.collection.name}_filtered(%s, 10, false, %s)".encode(),
+            ("[" + ",".join(map(str, question)) + "]", Jsonb(compared("rank", "<", below))),
+        ).fetchall()
+        connection.rollback()
+    assert len(rows) == min(10, len(matching))
+    np.testing.assert_allclose([row[1] for row in rows], [means[row[0]] for row in rows], atol=1e-5)
+    best = sorted(matching, key=lambda key: -means[key])[:10]
+    assert len({row[0] for row in rows} & set(best)) >= 0.8 * len(best)
+    for key, _, chunk in rows:
+        assert chunk == int(np.argmax([vector_of(n) @ question for n in live.numbers[key]]))
