@@ -10,6 +10,7 @@ from typing import Literal, cast
 import psycopg
 from pgvector import Vector
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
@@ -70,11 +71,13 @@ class Reader(ReaderSession):
         call = sql.SQL("{}(%s, %s, %s, %s)").format(self.names.table("search", generation.collection))
         return self.hits(generation, call, (Vector(vector), k, generation.checkpoint_set, exact))
 
-    def bm25(self, generation: Generation, question: str, *, k: int) -> tuple[Hit, ...]:
+    def bm25(
+        self, generation: Generation, question: str, *, k: int, filter: Mapping[str, object] | None = None
+    ) -> tuple[Hit, ...]:
         """Ask the index of words for the k best rows and add the rows; raises NotFound where there is no index."""
-        call = sql.SQL("{}(%s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
+        call = sql.SQL("{}(%s, %s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
         try:
-            return self.hits(generation, call, (question, k), stamped=False)
+            return self.hits(generation, call, (question, k, filter and Jsonb(filter)), stamped=False)
         except NotLive:
             if self._has(generation.collection + "_bm25"):
                 raise

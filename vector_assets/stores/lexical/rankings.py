@@ -34,7 +34,9 @@ def word_rankings(
             return None
         function = sql.Identifier("pg_temp", "asked_bm25")
         path = sql.SQL("pg_catalog, pg_temp")
-        connection.execute(compose_bm25(function, index, relation, declared, guard=sql.SQL(""), path=path))
+        connection.execute(
+            compose_bm25(function, index, relation, declared, guard=sql.SQL(""), path=path, condition=None)
+        )
         depth = ranking_depth(judged)
         found: dict[str, list[str]] = {}
         for query in judged:
