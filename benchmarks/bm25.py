@@ -83,7 +83,8 @@ class Words:
         """Make the function that search would use."""
         relation = self.workspace.raw.relation(self.collection)
         name, path = sql.Identifier("pg_temp", "asked"), sql.SQL("pg_catalog, pg_temp")
-        connection.execute(compose_bm25(name, self.index, relation, self.lexical, guard=sql.SQL(""), path=path))
+        made = compose_bm25(name, self.index, relation, self.lexical, guard=sql.SQL(""), path=path, condition=None)
+        connection.execute(made)
 
     def cut(self, connection: psycopg.Connection[tuple[object, ...]], text: str) -> list[str]:
         """The words of a question."""

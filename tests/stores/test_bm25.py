@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import bm25s
 import numpy as np
+import psycopg
 import pytest
 from fakes import Execute
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from vector_assets.index.lexical import words as plain_words
 from vector_assets.records import Generation
@@ -20,7 +22,7 @@ from vector_assets.stores.lexical import sync as lexical_sync
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.search_sql import bm25 as bm25_sql
-from vector_assets.stores.search_sql.bm25 import bm25_function
+from vector_assets.stores.search_sql.bm25 import bm25_function, compose_bm25
 from vector_assets.stores.search_sql.made import Served
 from vector_assets.stores.workspace import Workspace
 
@@ -53,8 +55,16 @@ class Words:
         relation = self.workspace.raw.relation(self.collection)
         nothing = Generation(self.collection.name, 1, "live", "", (), 1, "vector", (), "cosine")
         served = Served(self.collection, nothing, relation, self.workspace.database.names, "public")
+        lexical = self.collection.lexical
+        assert lexical
         with self.workspace.database.connect() as connection:
             connection.execute(bm25_function(served, self.index).definition)
+            # The same with filters that are SQL themselves.
+            name = self.workspace.database.names.table("search", self.collection.name + "_those")
+            words, path = sql.SQL("filter->>'sql'"), sql.SQL("pg_catalog, pg_temp")
+            connection.execute(
+                compose_bm25(name, self.index, relation, lexical, guard=sql.SQL(""), path=path, condition=words)
+            )
 
     def ask(self, question: str, k: int | None = 10) -> list[tuple[object, float]]:
         found = self.execute(f"select * from search.{self.collection.name}_bm25(%s, %s)", (question, k))
@@ -147,8 +157,21 @@ def test_scores_are_those_of_bm25s_after_any_changes(
                 words.sync(whole=what == "sweep")
         words.sync()
         same(words.ask(question, k), words.expected(question, k))
+        odd = [hit for hit in words.expected(question, None) if int(str(hit[0])) % 2]
+        those = words.execute(
+            f"select * from search.{table}_those(%s, %s, %s)", (question, k, '{"sql": "r.id % 2 = 1"}')
+        )
+        same([(key, float(str(score))) for key, score in those], odd[:k])
 
     holds()
+
+
+def test_a_filter_is_refused_until_there_are_filters(make: Callable[..., Words]) -> None:
+    words = make()
+    words.sync()
+    words.show()
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="filter is not supported yet"):
+        words.execute(f"select * from search.{words.collection.name}_bm25('cat', 1, '{{}}')")
 
 
 def test_words_are_cut_as_they_are_elsewhere(make: Callable[..., Words]) -> None:

@@ -35,7 +35,7 @@ def word_rankings(
         function = sql.Identifier("pg_temp", "asked_bm25")
         path = sql.SQL("pg_catalog, pg_temp")
         connection.execute(
-            compose_bm25(function, index, relation, declared, guard=sql.SQL(""), path=path, filtered=sql.SQL(""))
+            compose_bm25(function, index, relation, declared, guard=sql.SQL(""), path=path, condition=None)
         )
         depth = ranking_depth(judged)
         found: dict[str, list[str]] = {}

@@ -75,12 +75,21 @@ _STEP: LiteralString = (
     "limit 1), (select l.score from (select {full} as score from best b join {rows} r on r.doc = b.doc "
     "where k <= 100 offset 0) l order by l.score desc offset k - 1 limit 1)) as bar) "
     "select max(l.bar), array_agg(f.doc), array_agg(f.share) into bar, docs, sums from lifted l "
-    "left join found f on f.share >= l.bar - rest - {slack} and f.share > 1e-13; "
+    "left join found f on f.share >= l.bar - rest - {slack}{there}; "
 )
 _FULL: LiteralString = (
     "(select sum(a.weight * h.times / (h.times + flat + steep * r.length)) "
     "from unnest(asked, weights) a (term, weight) "
     "cross join lateral (select r.times[array_position(r.terms, a.term)]::float8 as times) h where h.times > 0)"
+)
+_REFUSED: LiteralString = (
+    "if filter is not null then raise exception 'filter is not supported yet' "
+    "using errcode = 'feature_not_supported'; end if; "
+)
+# With a filter only the rows that it lets through are followed, from the start.
+_FILTERED: LiteralString = (
+    "if filter is not null then execute {matching} || ({condition}) into docs, sums; "
+    "if docs is null then return; end if; closed := true; end if; "
 )
 _LOOP: LiteralString = (
     "while i < cardinality(asked) loop "
@@ -98,10 +107,11 @@ _LOOP: LiteralString = (
 _ANSWER: LiteralString = (
     "if i = cardinality(asked) then "
     "return query select {keys}, round(c.share * 1e9) / 1e9 from unnest(docs, sums) c (doc, share) "
-    "join {rows} r on r.doc = c.doc order by round(c.share * 1e9) desc, {keys} limit k; "
+    "join {rows} r on r.doc = c.doc where c.share > 1e-13 order by round(c.share * 1e9) desc, {keys} limit k; "
     "else "
     "return query select {ckeys}, round(c.share * 1e9) / 1e9 from (select {keys}, {full} as share "
-    "from {rows} r where r.doc = any(docs) offset 0) c order by round(c.share * 1e9) desc, {ckeys} limit k; "
+    "from {rows} r where r.doc = any(docs) offset 0) c where c.share > 1e-13 "
+    "order by round(c.share * 1e9) desc, {ckeys} limit k; "
     "end if; end"
 )
 
@@ -112,8 +122,12 @@ def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
     assert lexical is not None
     guard = sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL("")
     function = served.names.table("search", served.label + "_bm25")
+    condition = sql.SQL("{}(filter, {})").format(
+        served.names.table("search", "_condition"),
+        columns_literal(filter_columns(served.types, served.collection, served.relation)),
+    )
     definition = compose_bm25(
-        function, index, served.relation, lexical, guard=guard, path=served.path, filtered=_filtered(served, function)
+        function, index, served.relation, lexical, guard=guard, path=served.path, condition=condition
     )
     return SqlFunction(served.label + "_bm25", "text, integer, jsonb", definition)
 
@@ -126,9 +140,13 @@ def compose_bm25(
     *,
     guard: sql.Composable,
     path: sql.Composable,
-    filtered: sql.Composable,
+    condition: sql.Composable | None,
 ) -> sql.Composed:
-    """Compose ``create function``: it returns the key under the source's names, and the score."""
+    """Compose ``create function``: it returns the key under the source's names, and the score.
+
+    ``condition`` is an expression for the text of a condition that the argument ``filter`` stands for, in a query where
+    the source is ``r``; None refuses filters.
+    """
     parts: dict[str, sql.Composable] = {
         "deltas": index.names.table("ops", "bm25_deltas"),
         "collection": sql.Literal(index.collection),
@@ -146,13 +164,24 @@ def compose_bm25(
         "looked_up": sql.Literal(_LOOKED_UP),
     }
     steps = {}
-    for name, found, only in (("open", _OPEN, sql.SQL("")), ("closed", _CLOSED, sql.SQL(_ONLY))):
-        shares = sql.SQL(_SHARES).format(**parts, only=only)
-        steps[name] = sql.SQL(_STEP).format(**parts, found=sql.SQL(found).format(shares=shares))
-    body = sql.SQL("{variables}{guard}{filtered}{weigh}{loop}{answer}").format(
+    # What was taken away adds up to nothing.
+    for name, found, only, there in (("open", _OPEN, "", " and f.share > 1e-13"), ("closed", _CLOSED, _ONLY, "")):
+        shares = sql.SQL(_SHARES).format(**parts, only=sql.SQL(only))
+        steps[name] = sql.SQL(_STEP).format(
+            **parts,
+            found=sql.SQL(found).format(shares=shares),
+            there=sql.SQL(there),
+        )
+    matching = sql.Literal(
+        sql.SQL("select array_agg(g.doc), array_agg(0::float8) from {} g join {} r on {} where ")
+        .format(index.rows, relation.table, relation.same("r", "g"))
+        .as_string(None)
+    )
+    body = sql.SQL("{variables}{guard}{refused}{weigh}{filtered}{loop}{answer}").format(
         variables=sql.SQL(_VARIABLES),
         guard=guard,
-        filtered=filtered,
+        refused=sql.SQL("" if condition else _REFUSED),
+        filtered=sql.SQL(_FILTERED).format(matching=matching, condition=condition) if condition else sql.SQL(""),
         weigh=sql.SQL(_WEIGH).format(**parts),
         loop=sql.SQL(_LOOP).format(**parts, **steps),
         answer=sql.SQL(_ANSWER).format(**parts),
@@ -170,29 +199,4 @@ def compose_bm25(
         columns=columns,
         path=path,
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
-    )
-
-
-def _filtered(served: Served, function: sql.Identifier) -> sql.Composed:
-    """A filter chooses among all rows that have a word of the question: their scores are what they are without it."""
-    return sql.SQL(
-        "if filter is not null then return query execute {before} || {search}._condition(filter, {columns}) || {after} "
-        "using q, k; return; end if; "
-    ).format(
-        before=sql.Literal(
-            sql.SQL("select f.* from {}($1, null) f join {} r on {} where ")
-            .format(function, served.relation.table, _same(served.relation))
-            .as_string(None)
-        ),
-        search=served.names.schema("search"),
-        columns=columns_literal(filter_columns(served.types, served.collection, served.relation)),
-        after=sql.Literal(
-            sql.SQL(" order by f.score desc, {} limit $2").format(served.relation.source_key("f")).as_string(None)
-        ),
-    )
-
-
-def _same(relation: Relation) -> sql.Composed:
-    return sql.SQL(" and ").join(
-        sql.SQL("f.{0} = r.{0}").format(sql.Identifier(column.name)) for column in relation.key
     )
