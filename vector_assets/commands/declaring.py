@@ -98,6 +98,8 @@ def plan(
         print_json(dataclasses.asdict(found))
         return
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
+    if found.truncated:
+        out.print(f"about {found.truncated:,} of them of texts longer than the encoder reads: chunk: cuts them first")
     if found.seconds is None or found.rows_per_second is None:
         out.print("how long that takes is not known yet: messages are not looked at before they are taken")
     elif found.encode:

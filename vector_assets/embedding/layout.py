@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from vector_assets.embedding.fitting import fit
 from vector_assets.records import ChunkRule, Generation, IndexType, Part, Precision
-from vector_assets.spec import Collection, Space
+from vector_assets.spec import Chunking, Collection, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,23 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
 
     The digest covers each space's name, fields, width, checkpoint and, where it is cut into chunks, how: another
     checkpoint, field, order or size is another meaning, hence another generation. So is another index, of the same
-    meaning. Raises UserError for dimensions that the declared index cannot hold.
+    meaning. How chunks make a row's score is neither: it is asked of the same vectors. Raises UserError for dimensions
+    that the declared index cannot hold.
     """
     parts: list[Part] = []
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
         fields = tuple(space.fields)
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, fields, chunk_rule(space), space.kind))
+        rule = chunk_rule(space)
+        parts.append(
+            Part(name, offset, encoder.dims, encoder.digest, fields, rule, space.kind, space.chunk.best if rule else 1)
+        )
         offset += encoder.dims
     fitted = fit(collection.index, offset, where=f"collection {collection.name}")
     # A space without chunks is written as it was before there were any: its generations stay what they are.
     meaning = [
-        [part.space, part.dims, part.checkpoint, list(part.fields), *([asdict(part.chunk)] if part.chunk else [])]
+        [part.space, part.dims, part.checkpoint, list(part.fields), *([part.chunk.meaning()] if part.chunk else [])]
         for part in parts
     ]
     digest = hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
@@ -69,5 +73,11 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
 
 def chunk_rule(space: Space) -> ChunkRule | None:
     """How a space cuts its texts, with what was left out filled in; None where it does not."""
-    chunk = space.chunk
-    return None if chunk.by == "none" else ChunkRule(chunk.by, chunk.limit, chunk.overlap)
+    return rule_of(space.chunk)
+
+
+def rule_of(chunk: Chunking) -> ChunkRule | None:
+    """The rule of a declared chunking; None where a text is one piece."""
+    if chunk.by == "none":
+        return None
+    return ChunkRule(chunk.by, chunk.limit, chunk.overlap, chunk.window, chunk.step, chunk.language or "python")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vector_assets.records.embedding import (
     Chunk,
+    ChunkKind,
     ChunkRule,
     EmbeddedRow,
     EmbedReport,
@@ -16,7 +17,7 @@ from vector_assets.records.embedding import (
     Precision,
     RowState,
 )
-from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Vectors
+from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Tokenizes, Vectors
 from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
 from vector_assets.records.source import (
     BadRow,
@@ -37,6 +38,7 @@ __all__ = [
     "ChangesReader",
     "Checkpoint",
     "Chunk",
+    "ChunkKind",
     "ChunkRule",
     "Comparison",
     "Decision",
@@ -65,6 +67,7 @@ __all__ = [
     "SourcePart",
     "SourceReader",
     "SplitName",
+    "Tokenizes",
     "TrainingSet",
     "Value",
     "Vectors",

@@ -21,12 +21,16 @@ from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
-from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
+from vector_assets.metrics import Rankings
+from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
+from vector_assets.stores.calibrating import calibration_queries, calibration_version
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
+from vector_assets.stores.lexical.rankings import word_rankings
+from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
@@ -44,6 +48,7 @@ class CollectionStore:
         self.workspace = workspace
         self.collection = collection
         self._encoders: dict[str, CheckedEncoder] = {}
+        self.words_report: LexicalReport | None = None  # what all syncs of the words did
         self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
     @cached_property
@@ -68,7 +73,30 @@ class CollectionStore:
         sync = self.workspace.embeddings.sync(
             generation, self.relation, reuse=reuse, run_id=run_id, page=self.page, whole=whole
         )
-        return SyncTimes(self.workspace.database).kept(generation, sync)
+        return self._with_words(SyncTimes(self.workspace.database).kept(generation, sync), whole=whole)
+
+    @contextmanager
+    def _with_words(self, sync: AbstractContextManager[GenerationSync], *, whole: bool) -> Iterator[GenerationSync]:
+        """Sync the index of words right after the vectors, so that both are of the same rows."""
+        with sync as target:
+            yield target
+        self.sync_words(whole=whole)
+
+    def sync_words(self, *, whole: bool = False) -> LexicalReport | None:
+        """Make the index of words equal to the rows; None where the collection declares no ``lexical``.
+
+        What it served before serves on until a new one is complete; then the function is made anew over it.
+        """
+        name, declared, store = self.collection.name, self.collection.lexical, self.workspace.lexical
+        report = store.sync(name, declared, self.relation, whole=whole) if declared else None
+        if report.completed if report else store.there(name):
+            live = next((each for each in self.all() if each.state == "live"), None)
+            if live:
+                self.show(live)
+            store.drop_others(name, declared)
+        if report is not None:
+            self.words_report = report if self.words_report is None else self.words_report.then(report)
+        return report
 
     def layout(self) -> Layout:
         """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
@@ -128,6 +156,10 @@ class CollectionStore:
         """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
         if digest not in self._encoders:
             require_intact(self.workspace.checkpoints.get(digest), noted=True)
+
+    def load(self, checkpoint: Checkpoint) -> Encoder:
+        """Load the encoder of a checkpoint once, as a SearchEngine asks for it."""
+        return self._encoder(checkpoint.digest)
 
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
@@ -191,6 +223,14 @@ class CollectionStore:
         """What changes when ``judged`` would return others."""
         return questions_version(self.workspace, self.collection)
 
+    def calibration_queries(self) -> list[JudgedQuery]:
+        """Return judged queries that may be learned from, none of which is evaluated."""
+        return calibration_queries(self.workspace, self.collection, self.relation)
+
+    def calibration_version(self) -> str:
+        """What changes when ``calibration_queries`` would return others; "" where there are none."""
+        return calibration_version(self.workspace, self.collection)
+
     def asked(self, judged: Sequence[JudgedQuery], *, deciding: bool) -> Asked:
         """Return all that a generation is asked: the judged queries, or synthetic ones, and recent searches."""
         return gather(self.workspace, self.collection, self.relation, judged, deciding=deciding)
@@ -199,6 +239,15 @@ class CollectionStore:
         """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
         fields = text_fields(self.collection)
         return row_texts(self.workspace.database, self.relation, fields) if fields else None
+
+    def maintain_words(self) -> None:
+        """Fold what was appended to the index of words, where there is one."""
+        if self.collection.lexical:
+            self.workspace.lexical.maintain(self.collection.name, self.collection.lexical)
+
+    def word_rankings(self, judged: Sequence[JudgedQuery]) -> Rankings | None:
+        """Ask the index of words; None where ``lexical`` is not declared, or its index is not there yet."""
+        return word_rankings(self.workspace.database, self.collection, self.relation, judged)
 
     @property
     def metric(self) -> str:
@@ -247,6 +296,7 @@ class CollectionStore:
     def show(self, generation: Generation) -> None:
         """Make the live generation's view and functions anew where they are not as declared any more."""
         generation = self.workspace.generations.get(generation.collection, generation.number)
+        generation = self.workspace.generations.roll_up(self.collection, generation)
         if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 

@@ -34,6 +34,7 @@ class Timed:
     seconds: float
     texts: int
     dims: int
+    truncated: float = 0.0  # share of the texts that were cut at the encoder's limit
 
 
 def time_encoder(load: Callable[[], Encoder], texts: Sequence[Input], clock: Clock = time.perf_counter) -> Timed:
@@ -53,12 +54,12 @@ def time_encoder(load: Callable[[], Encoder], texts: Sequence[Input], clock: Clo
     while following > size:
         size = following
         started = clock()
-        encoder.encode_documents(list(dict.fromkeys(_evenly(ordered, size))))
+        encoded = encoder.encode_documents(list(dict.fromkeys(_evenly(ordered, size))))
         took = clock() - started
         each, spent = took / size, spent + took
         affordable = (SECONDS - spent) / each if each > 0 else TEXTS
         following = min(TEXTS, len(ordered), GROWTH * size, int(max(affordable, 0)))
-    return Timed(ready - began, each, size, encoder.dims)
+    return Timed(ready - began, each, size, encoder.dims, float(encoded.truncated.mean()))
 
 
 def _evenly(ordered: Sequence[Input], count: int) -> list[Input]:

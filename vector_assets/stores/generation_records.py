@@ -31,6 +31,16 @@ class GenerationRecords:
         with self.database.connect() as connection:
             return self.select(connection, "where collection = %s order by generation desc", collection)
 
+    def kept(self, collection: str) -> tuple[Generation, ...]:
+        """Return the generations whose vectors are there in full, the newest first."""
+        with self.database.connect() as connection:
+            return self.select(
+                connection,
+                "where collection = %s and dropped_at is null and state in ('candidate', 'live', 'retired') "
+                "order by generation desc",
+                collection,
+            )
+
     def get(self, collection: str, number: int) -> Generation:
         """Return one generation; raises NotFound."""
         with self.database.connect() as connection:

@@ -160,6 +160,24 @@ class GenerationStore(GenerationRecords):
             )
             self.views.replace(connection, collection, live[0], relation)
 
+    def roll_up(self, collection: Collection, generation: Generation) -> Generation:
+        """Store how many of a row's best chunks make its score, where the declaration says another number now.
+
+        The vectors stay what they are; of the live generation whoever calls makes the function anew.
+        """
+        tops = {name: space.chunk.best for name, space in collection.spaces.items()}
+        parts = tuple(replace(each, top=tops.get(each.space, 1) if each.chunk else 1) for each in generation.parts)
+        if parts == generation.parts:
+            return generation
+        with self.database.connect() as connection:
+            connection.execute(
+                self.database.compose(
+                    "update {ops}.generations set layout = %s where collection = %s and generation = %s"
+                ),
+                (Jsonb([asdict(part) for part in parts]), generation.collection, generation.number),
+            )
+        return replace(generation, parts=parts)
+
     def rollback_target(self, collection: str) -> Generation:
         """Return the retired generation that was live last; raises NotFound."""
         with self.database.connect() as connection:

@@ -26,6 +26,7 @@ from vector_assets.index.size_planner import (
 from vector_assets.records import Generation, Vectors
 from vector_assets.runtime.machine import machine
 from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.filter_indexes import build_filter_indexes
 from vector_assets.stores.index_asking import ask
 from vector_assets.stores.index_health import Health, changes, read_health
 from vector_assets.stores.index_progress import told
@@ -78,6 +79,9 @@ class IndexStore:
     def _made(self, generation: Generation, log: Log | None, *, renew: bool, larger: bool) -> Built:
         table = self.database.names.table("embedding", generation.table)
         with self.database.connect(autocommit=True) as connection, self._alone(connection, generation):
+            for line in build_filter_indexes(connection, generation, self.database.names):
+                if log is not None:
+                    log(line)
             rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
             memory = index_memory_mb(
                 rows, generation.dims, precision=generation.precision, index_type=generation.index_type,

@@ -59,7 +59,9 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if maintenance:
         renew_worn(store, generation, log)
         store.workspace.indexes.vacuum(generation)
+        store.maintain_words()
         log("dead tuples removed")
+    generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
     if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:
@@ -103,7 +105,7 @@ def renew_worn(store: CollectionStore, generation: Generation, log: Callable[[st
 
 def _content(store: CollectionStore, generation: Generation, questions: str) -> str:
     """What was measured, and by which questions: when it is another one, it is measured again."""
-    declared = [store.collection.index.model_dump_json()]
+    declared = [store.collection.index.model_dump_json(), *([f"top {generation.top}"] if generation.top > 1 else [])]
     if store.collection.evaluation:
         judging = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed"}
         declared.append(store.collection.evaluation.model_dump_json(include=judging))
@@ -145,6 +147,7 @@ def _remember(
                 "dims": generation.dims,
                 "index_bytes": report.built.bytes,
                 "table_bytes": table_bytes,
+                "truncated": store.workspace.embeddings.truncated(generation),
                 **({"index_seconds": report.built.seconds} if report.built.seconds else {}),
                 **dict(report.built.options),
                 **health.numbers,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
+from vector_assets.embedding.encoding import token_spans_of
 from vector_assets.embedding.layout import chunk_rule
 from vector_assets.embedding.text import row_chunks, row_input
 from vector_assets.encoder.image.decode import is_readable
@@ -13,6 +15,7 @@ from vector_assets.encoder.open import open_encoder, settings_of, store_untraine
 from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Encoder, Input, Value
 from vector_assets.runtime.machine import machine
+from vector_assets.source.token_chunks import TokenSpans
 from vector_assets.spec import Collection, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
@@ -44,6 +47,7 @@ class Plan:
     trains: tuple[str, ...]
     changes: Changes
     index: str | None  # how vectors will be stored and indexed, and why; None where their width is not known yet
+    truncated: int  # of the chunks, those longer than their encoder's limit of tokens: as many as in a sample
     load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
 
 
@@ -56,16 +60,19 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     found = planned_rows(store)
     load = os.getloadavg()[0] / machine().cores
     counts = [0] * len(found.sample)
-    dims, start, each = 0, 0.0, 0.0
+    dims, start, each, truncated = 0, 0.0, 0.0, 0.0
     for name, space in collection.spaces.items():
-        texts = [_inputs([row[name] for name in space.fields], space) for row in found.sample]
+        opener = cache(partial(_loader, workspace, collection, name, space))
+        tokens = token_spans_of(opener()(), name) if space.chunk.by == "tokens" and found.sample else None
+        texts = [_inputs([row[name] for name in space.fields], space, tokens) for row in found.sample]
         counts = [max(count, len(cut)) for count, cut in zip(counts, texts, strict=True)]
         drawn = [text for cut in texts for text in cut if isinstance(text, str) or is_readable(text)]
         if drawn and found.encode:
-            timed = time_encoder(_loader(workspace, collection, name, space), drawn)
+            timed = time_encoder(opener(), drawn)
             dims += timed.dims
             start += timed.start_seconds
             each += timed.seconds * len(drawn) / len(texts)
+            truncated = max(truncated, timed.truncated)
     chunks = round(found.encode * sum(counts) / len(counts)) if counts else found.encode
     each += ROW_SECONDS
     known = bool(found.sample) or not found.encode
@@ -82,6 +89,7 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         rows=found.rows,
         encode=found.encode,
         chunks=chunks,
+        truncated=round(chunks * truncated),
         rows_per_second=1 / each if known else None,
         start_seconds=start,
         seconds=start + found.encode * each if known else None,
@@ -99,13 +107,13 @@ def known_dims(store: CollectionStore) -> int | None:
     return next((generation.dims for generation in store.all()), None)
 
 
-def _inputs(values: list[Value], space: Space) -> list[Input]:
+def _inputs(values: list[Value], space: Space, tokens: TokenSpans | None) -> list[Input]:
     """What a space encodes of a row: its text, or the chunks of it, or its image."""
     rule = chunk_rule(space)
     if rule is None:
         return [found] if (found := row_input(values, space.kind)) else []
-    text, spans = row_chunks(values, rule)
-    return [text[start:stop] for start, stop in spans]
+    text, cut = row_chunks(values, rule, tokens)
+    return [text[start:stop] for start, stop in cut.spans]
 
 
 def _loader(workspace: Workspace, collection: Collection, name: str, space: Space) -> Callable[[], Encoder]:

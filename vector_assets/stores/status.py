@@ -35,6 +35,7 @@ class Status:
     index_dead: float | None = None  # of the table's tuples
     index_changed: float | None = None  # rows since it was built, of those that it was built over
     index_worn: str | None = None  # why maintenance will build it anew; None where it need not
+    truncated: int | None = None  # vectors of texts that were cut off at the encoder's limit, when last measured
 
 
 def collection_status(workspace: Workspace, collection: Collection) -> Status:
@@ -55,7 +56,8 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         return Status(rows, 0, rows, failed, 0, None, None, {}, None, None, 0.0 if rows else None, decision, reason)
     counted = workspace.embeddings.coverage(live, store.relation)
     health = workspace.indexes.health(live)
-    recalls = cast(list[dict[str, float]], workspace.generations.measures(live).get("recalls", []))
+    measures = workspace.generations.measures(live)
+    recalls = cast(list[dict[str, float]], measures.get("recalls", []))
     return Status(
         rows=rows,
         embedded=counted.embedded,
@@ -75,4 +77,5 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         index_dead=health.dead,
         index_changed=health.changed,
         index_worn=health.worn,
+        truncated=cast(dict[str, int], measures.get("index", {})).get("truncated"),
     )
