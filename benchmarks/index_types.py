@@ -177,7 +177,7 @@ def make(store: Store, kind: dict[str, str], recall: float) -> dict[str, Any]:
     return values | {"width": chosen["ef_search"], "recall_measured": chosen["mean"], "sound": measured.sound}
 
 
-def by_hand(store: Store, memory_mb: int) -> float:
+def by_hand(store: Store, rows: int, memory_mb: int = 1024) -> float:
     """Seconds of the statement that an expert would write for the live table's index; it is dropped again."""
     live = store.all()[0]
     with psycopg.connect(store.workspace.addresses.database.libpq, autocommit=True) as connection:
@@ -188,7 +188,7 @@ def by_hand(store: Store, memory_mb: int) -> float:
             "half": "vector halfvec_cosine_ops",
             "binary": f"(binary_quantize(vector)::bit({live.dims})) bit_hamming_ops",
         }[live.precision]
-        lists = "with (lists = 200)" if live.index_type == "ivfflat" else ""
+        lists = f"with (lists = {max(1, rows // 1000)})" if live.index_type == "ivfflat" else ""
         started = time.perf_counter()
         connection.execute(
             f"create index by_hand on embedding.{live.table} using {live.index_type} ({what}) {lists}"  # type: ignore[arg-type]
@@ -282,7 +282,7 @@ def measure(store: Store, vectors: Vectors, questions: Vectors, options: argpars
             continue
         made = make(store, kind, options.recall)
         hand = statistics.median(
-            [by_hand(store, 1024) for _ in range(options.builds)] or [0.0]
+            [by_hand(store, len(vectors)) for _ in range(options.builds)] or [0.0]
         ) if name != "exact" else 0.0  # fmt: skip
         ours = [made.get("index_seconds", 0.0)]
         if name != "exact":

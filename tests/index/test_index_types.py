@@ -81,9 +81,25 @@ def test_every_kind_is_measured_and_answers_as_an_exact_scan_does(
         found += len({hit.id for hit in hits} & {hit.id for hit in exact})
     assert found >= 0.93 * 400
     assert len(reader.search(live, encoder.vector(1), k=700, exact=False)) == 700
+    assert found_below_a_filter(execute, live.collection, encoder) >= 0.9 * 200
     if kind != "exact":
         asked = f"select search.{live.collection}('[{','.join(map(str, encoder.vector(1)))}]', 10)"
         assert index_scans(workspace, f"{live.table}_{kind}", asked) == 1, "the function asks the index"
+
+
+def found_below_a_filter(execute: Execute, collection: str, encoder: WideEncoder) -> int:
+    """Of the ten nearest of 20 questions among the third of rows that lies elsewhere: how many are found."""
+    found = 0
+    for number in range(1, 21):
+        question = f"[{','.join(map(str, encoder.vector(number)))}]"
+        only = f'{{"field": "topic", "op": "=", "value": "t{(number + 1) % 3}"}}'
+        best, hits = (
+            execute(f"select id from search.{collection}(%s, 10, exact => %s, filter => %s)", (question, exact, only))
+            for exact in (True, False)
+        )
+        assert len(best) == len(hits) == 10
+        found += len({*best} & {*hits})
+    return found
 
 
 def index_scans(workspace: Workspace, index: str, call: str) -> int:

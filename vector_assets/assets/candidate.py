@@ -45,7 +45,7 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
         key=own,
         deps=[key("embeddings", collection)],
         group_name=collection.name,
-        kinds={"postgres", "hnsw"},
+        kinds={"postgres", collection.index.type},
         owners=owners(collection),
         code_version=CODE_VERSION,
         automation_condition=when_inputs_change(),
@@ -54,7 +54,7 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
             dg.AssetCheckSpec("quality", asset=own, description=_QUALITY),
         ],
         description=(
-            "The newest generation with its HNSW index, measured: recall against an exact scan, integrity, and quality "
+            "The newest generation with its index, measured: recall against an exact scan, integrity, and quality "
             "against live and BM25 on held-out queries. Decision: promote, keep or needs_evaluation."
         ),
     )

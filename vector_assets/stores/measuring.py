@@ -154,9 +154,7 @@ def _remember(
             },
             "index_words": {
                 "kind": generation.index_kind,
-                "said": plan_index(
-                    store.collection.index, rows=report.built.rows, dims=generation.dims, where=generation.collection
-                ).said,
+                "said": _planned(store, generation, report.built.rows),
                 "worn": health.worn,
             },
         },
@@ -165,6 +163,13 @@ def _remember(
     if generation.state != "live":
         generations.decide(generation, withheld(store, generation, report.decision))
         generations.set_state(generation, "candidate")
+
+
+def _planned(store: CollectionStore, generation: Generation, rows: int) -> str | None:
+    """Say why the index is what it is; None where another one is declared by now."""
+    planned = plan_index(store.collection.index, rows=rows, dims=generation.dims, where=generation.collection)
+    same = (planned.index_type, planned.precision) == (generation.index_type, generation.precision)
+    return planned.said if same else None
 
 
 def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> Measured:

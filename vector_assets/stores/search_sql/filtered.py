@@ -49,8 +49,7 @@ begin
         select e.rows_expected, e.cost into expected, units from {search}._estimate('select 1' || matching) e;
         expected := greatest(expected, 1);
         select expected / greatest(c.reltuples, expected) into share from pg_class c where c.oid = {vectors}::regclass;
-        -- An index of bits only chooses what is ranked again: as many as its recall was measured with.
-        wanted := greatest({more} * k::bigint, {bits} * k::bigint / {measured_k});
+        wanted := {more} * k::bigint;
         -- As many entries that match are looked at as a search without a filter looks at: its recall was measured.
         depth := greatest({width}, wanted) / share;
         scan := expected * {compare} + units * {unit};
@@ -120,10 +119,8 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         vectors=_text(served.vectors),
         vectors_text=_text(sql.SQL(" from {} v").format(served.vectors)),
         source_text=_text(sql.SQL(" join {} r on {}").format(served.relation.table, served.relation.same("r", "v"))),
-        width=nearest.width(generation),
-        bits=sql.Literal(nearest.oversample(generation) or 0),
-        measured_k=sql.Literal(nearest.MEASURED_K),
-        more=sql.Literal(_CHUNKS_ASKED if in_chunks else 1),
+        width=nearest.entries(generation),
+        more=sql.Literal(max(_CHUNKS_ASKED if in_chunks else 1, nearest.candidates_for_one(generation))),
         compare=sql.Literal(_COMPARE),
         entry=sql.Literal(_ENTRY),
         lookup=sql.Literal(_LOOKUP),

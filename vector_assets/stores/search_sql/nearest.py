@@ -75,6 +75,16 @@ def width(generation: Generation) -> sql.Literal:
     return sql.Literal(_width(generation))
 
 
+def entries(generation: Generation) -> sql.Literal:
+    """How many entries of the index a search looks at, about; 0 without an index. A list of ivfflat has 1,000."""
+    return sql.Literal(_width(generation) * (1000 if generation.index_type == "ivfflat" else 1))
+
+
+def candidates_for_one(generation: Generation) -> int:
+    """How many candidates are looked at for one hit: several where bits only choose what is ranked again."""
+    return -(-(oversample(generation) or MEASURED_K) // MEASURED_K)
+
+
 def oversample(generation: Generation) -> int | None:
     """How many candidates an index of bits hands on for 10 hits, to be ranked again; None where its order is final."""
     return _width(generation) if _of_bits(generation) else None
