@@ -166,3 +166,18 @@ def test_the_floor_is_pure_arithmetic() -> None:
     assert [hit.probability is None for hit in with_probabilities(hits, calibrated)] == [False, False, True]
     nothing = answerable([], calibrated, 0.9)
     assert nothing.floor and nothing.floor.why == "no answer (nothing was found)"
+
+
+def test_other_methods_are_calibrated_as_they_are_asked_once_live(
+    live: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method of any name, that the engine answers: calibration knows no more of it than its hits and scores."""
+    for module in ("search.ask", "stores.calibrations"):
+        monkeypatch.setattr(f"vector_assets.{module}.METHODS", ("vector", "exact", "guessing"))
+    before = known_calibrations(live, live.live())
+    assert calibrate_live(live, live.live(), print)
+    known = known_calibrations(live, live.live())
+    assert sorted(known) == ["guessing", "vector"] and known["vector"] == before["vector"]
+    assert known["guessing"].calibrated.method == "guessing" and known["guessing"].kept.threshold == 1.0
+    assert not calibrate_live(live, live.live(), print)
+    assert ask(live, "a cat and a dog", 0.9, method="guessing").hits == ()
