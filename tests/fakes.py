@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,10 @@ class KeywordEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         vectors = self._vectors(texts)
         return vectors if self.order is None else vectors[:, list(self.order)]
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Its tokens are words, and signs alone."""
+        return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dims), np.float32)

@@ -107,6 +107,8 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
         **numbers({f"search_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
     }
     found |= _compared(values)
+    words = cast(dict[str, str | None], values.get("index_words") or {})
+    found |= {f"index_{name}": dg.MetadataValue.text(said) for name, said in words.items() if said}
     recalls = cast(list[dict[str, float]], values["recalls"])
     if recalls:
         found["recall"] = table([dict(row) for row in recalls])

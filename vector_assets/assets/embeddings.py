@@ -58,7 +58,14 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         names = ["encoded", "reused", "unchanged", "removed", "empty", "failed", "truncated"]
         if newest.chunked is not None:
             names += ["chunks_encoded", "chunks_reused"]
+            rule = newest.parts[newest.chunked].chunk
+            names += ["unparsed"] if rule and rule.by == "code" else []
         counts = {name: getattr(report, name) for name in names}
+        if report.truncated:
+            context.log.warning(
+                f"{report.truncated:,} rows were longer than the encoder reads and were cut off there: "
+                + ("declare chunk:" if newest.chunked is None else "declare a smaller chunk.size")
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stores.embeddings.content_version(newest)),
             metadata={
@@ -66,6 +73,7 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
                 "dagster/table_name": dg.MetadataValue.text(stores.embeddings.vectors_table(newest).as_string(None)),
                 **numbers({**counts, "dims": newest.dims, "generation": newest.number}),
                 **speed(report.encoded, report.seconds),
+                **_words(store),
                 "checkpoints": digests(newest.checkpoints),
                 "generations": table(
                     [
@@ -82,3 +90,18 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         )
 
     return embeddings
+
+
+def _words(store: CollectionStore) -> dict[str, dg.MetadataValue]:
+    """What was done to the index of words."""
+    done = store.words_report
+    if done is None:
+        return {}
+    return numbers(
+        {
+            "bm25_rows": done.rows,
+            "bm25_added": done.added,
+            "bm25_removed": done.removed,
+            "bm25_seconds": round(done.seconds, 2),
+        }
+    )

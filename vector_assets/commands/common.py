@@ -25,6 +25,15 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 CollectionArgument = Annotated[str, typer.Argument(help="Name of a collection.", show_default=False)]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help="Only rows for which this holds: 'topic = cs', 'price < 10 and not topic in (a, b)'; repeat it for more.",
+        metavar="FILTER",
+        show_default=False,
+    ),
+]
 PrecisionOption = Annotated[
     str | None,
     typer.Option(
@@ -33,7 +42,6 @@ PrecisionOption = Annotated[
         show_default=False,
     ),
 ]
-MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors.")]
 
 
 def fail(message: str, code: int) -> NoReturn:

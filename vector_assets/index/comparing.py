@@ -31,6 +31,10 @@ class Compares(Protocol):
         """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
         ...
 
+    def word_rankings(self, judged: Sequence[JudgedQuery]) -> Rankings | None:
+        """Ask the collection's own index of words, as people do; None where there is none."""
+        ...
+
 
 class Asks(Protocol):
     """Encodes questions with a generation's checkpoints."""
@@ -139,10 +143,12 @@ def bm25_arm(judged: Sequence[JudgedQuery], new: Rankings, store: Compares, *, m
     """Measure BM25 on the same questions, and how ``new`` differs from it."""
     if not limit:
         return Arm("bm25", {}, note="left out: evaluation.bm25_rows is 0")
-    texts = store.texts()
-    if texts is None:
+    found = store.word_rankings(judged)
+    texts = store.texts() if found is None else None
+    if found is None and texts is None:
         return Arm("bm25", {}, note="left out: the spaces read no text")
-    found = bm25_rankings(texts, judged, limit=limit)
+    if texts is not None:
+        found = bm25_rankings(texts, judged, limit=limit)
     if found is None:
         return Arm("bm25", {}, note=f"left out: there are more than {limit:,} rows, see evaluation.bm25_rows")
     against = paired_bootstrap(score(found, judged, metric), score(new, judged, metric), metric=metric)
@@ -154,4 +160,4 @@ def _rankings(generation: Generation, asked: Asked, store: Compares, encoders: A
     recent = [JudgedQuery(f"{_RECENT}{number}", text, {}) for number, text in enumerate(asked.recent)]
     all_of_them = [*asked.judged, *recent]
     questions = encoders.questions(generation, [query.text for query in all_of_them])
-    return exact_rankings(store.blocks(generation), np.ascontiguousarray(questions), all_of_them)
+    return exact_rankings(store.blocks(generation), np.ascontiguousarray(questions), all_of_them, top=generation.top)

@@ -4,6 +4,7 @@ from vector_assets.spec.any_space import Space
 from vector_assets.spec.augment import Augment
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
+from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.drift import Drift
@@ -15,10 +16,12 @@ from vector_assets.spec.image import ImagePooling, ImageSpace
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
+from vector_assets.spec.lexical import Lexical
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
+from vector_assets.spec.searching import Rerank, Searching, Svm
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
-from vector_assets.spec.space import Chunking, TextSpace
+from vector_assets.spec.space import TextSpace
 from vector_assets.spec.training import Training
 
 __all__ = [
@@ -50,15 +53,18 @@ __all__ = [
     "Index",
     "LabelsFile",
     "Layer",
+    "Lexical",
     "Negatives",
     "PostgresSource",
     "Pretraining",
     "PythonCodeSource",
     "QueueSource",
     "Relevance",
+    "Rerank",
     "RetrievalTask",
     "Scores",
     "Search",
+    "Searching",
     "Source",
     "Space",
     "Spec",
@@ -66,6 +72,7 @@ __all__ = [
     "SqlSource",
     "Start",
     "StsTask",
+    "Svm",
     "Task",
     "TextSpace",
     "Training",

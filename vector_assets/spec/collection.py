@@ -17,7 +17,9 @@ from vector_assets.spec.field import FieldType
 from vector_assets.spec.freshness import Duration
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
+from vector_assets.spec.lexical import LexicalFields
 from vector_assets.spec.scores import RetrievalTask, Scores, StsTask
+from vector_assets.spec.searching import Searching
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 
 
@@ -33,7 +35,11 @@ class Collection(Spec):
         default=[], description="Fields copied beside the vectors, so that an index can use them."
     )
     spaces: dict[Name, Space] = Field(min_length=1, description="The parts of the vector, in this order.")
+    lexical: LexicalFields | None = Field(
+        default=None, description="BM25 beside the vectors: a list of fields, or these keys."
+    )
     index: Index = Index()
+    search: Searching = Searching()
     evaluation: Evaluation | None = None
     scores: Scores | None = None
     export: Export | None = None
@@ -73,7 +79,8 @@ class Collection(Spec):
     def _names_refer(self) -> Collection:
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
-            *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(),
+            *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(), *self._wordless(),
+            *self._cannot_chunk(),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self
@@ -83,6 +90,15 @@ class Collection(Spec):
             yield "drift.retrain: no space declares train:, so there is nothing to retrain; expected false"
         elif self.drift and self.drift.retrain and not self.automation.on_change:
             yield "drift.retrain: asks by automation, which is off; expected automation: {on_change: true} beside it"
+
+    def _wordless(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for name in self.lexical.fields if self.lexical else ():
+            if self.fields.get(name, "text") not in ("text", "category"):
+                yield f"lexical.fields: {name} is of type {self.fields[name]}; expected text or category fields"
+            if name in seen:
+                yield f"lexical.fields: {name} stands twice; expected it once"
+            seen.add(name)
 
     @property
     def scored_space(self) -> str | None:
@@ -108,6 +124,21 @@ class Collection(Spec):
             asked = self.evaluation is not None and self.evaluation.queries is not None
             if isinstance(task, RetrievalTask) and task.queries is None and not asked:
                 yield f"scores.tasks.{name}: queries stand neither here nor in evaluation; expected them in one place"
+
+    @property
+    def chunked_space(self) -> str | None:
+        """The space whose texts are cut into chunks, else the first of texts, which could be."""
+        texts = [name for name, space in self.spaces.items() if space.kind == "text"]
+        return next((name for name in texts if self.spaces[name].chunk.by != "none"), next(iter(texts), None))
+
+    def _cannot_chunk(self) -> Iterator[str]:
+        ways = self.evaluation.chunkings if self.evaluation else {}
+        space = self.chunked_space
+        if ways and space is None:
+            yield "evaluation.chunkings: cut texts, and no space reads text; leave them out"
+        elif space and self.spaces[space].encoder.startswith("provider:"):
+            for name in (name for name, way in ways.items() if way.by == "tokens"):
+                yield f"evaluation.chunkings.{name}.by: the tokens are the provider's; expected another kind"
 
     def _reserved(self) -> Iterator[str]:
         if self.name.endswith(RESERVED_ENDINGS):
@@ -163,6 +194,7 @@ class Collection(Spec):
             if space.train and space.train.split.by_time and not space.train.from_file:
                 yield f"{where}.train.split.by_time", space.train.split.by_time
         yield from (("filters", name) for name in self.filters)
+        yield from (("lexical.fields", name) for name in (self.lexical.fields if self.lexical else ()))
         for name, task in (self.scores.tasks if self.scores else {}).items():
             if not isinstance(task, RetrievalTask | StsTask) and task.labels:
                 yield f"scores.tasks.{name}.labels", task.labels

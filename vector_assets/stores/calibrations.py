@@ -55,7 +55,9 @@ def calibrate_vectors(store: CollectionStore, generation: Generation, log: Calla
 
     def find(queries: Sequence[JudgedQuery]) -> Scored:
         questions = store.questions(generation, [query.text for query in queries])
-        return exact_hits(store.blocks(generation), np.ascontiguousarray(questions), queries, k=DEPTH)
+        return exact_hits(
+            store.blocks(generation), np.ascontiguousarray(questions), queries, k=DEPTH, top=generation.top
+        )
 
     return _settle(store, generation, {"vector": find}, log)
 

@@ -19,7 +19,9 @@ from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
+from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
+from vector_assets.metrics import Rankings
 from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
@@ -27,6 +29,8 @@ from vector_assets.stores.calibrating import calibration_queries, calibration_ve
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
+from vector_assets.stores.lexical.rankings import word_rankings
+from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
@@ -44,6 +48,7 @@ class CollectionStore:
         self.workspace = workspace
         self.collection = collection
         self._encoders: dict[str, CheckedEncoder] = {}
+        self.words_report: LexicalReport | None = None  # what all syncs of the words did
         self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
     @cached_property
@@ -68,7 +73,30 @@ class CollectionStore:
         sync = self.workspace.embeddings.sync(
             generation, self.relation, reuse=reuse, run_id=run_id, page=self.page, whole=whole
         )
-        return SyncTimes(self.workspace.database).kept(generation, sync)
+        return self._with_words(SyncTimes(self.workspace.database).kept(generation, sync), whole=whole)
+
+    @contextmanager
+    def _with_words(self, sync: AbstractContextManager[GenerationSync], *, whole: bool) -> Iterator[GenerationSync]:
+        """Sync the index of words right after the vectors, so that both are of the same rows."""
+        with sync as target:
+            yield target
+        self.sync_words(whole=whole)
+
+    def sync_words(self, *, whole: bool = False) -> LexicalReport | None:
+        """Make the index of words equal to the rows; None where the collection declares no ``lexical``.
+
+        What it served before serves on until a new one is complete; then the function is made anew over it.
+        """
+        name, declared, store = self.collection.name, self.collection.lexical, self.workspace.lexical
+        report = store.sync(name, declared, self.relation, whole=whole) if declared else None
+        if report.completed if report else store.there(name):
+            live = next((each for each in self.all() if each.state == "live"), None)
+            if live:
+                self.show(live)
+            store.drop_others(name, declared)
+        if report is not None:
+            self.words_report = report if self.words_report is None else self.words_report.then(report)
+        return report
 
     def layout(self) -> Layout:
         """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
@@ -140,9 +168,13 @@ class CollectionStore:
 
     # -- index and measurements
 
-    def build(self, generation: Generation) -> Built:
+    def build(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index where it is missing."""
-        return self.workspace.indexes.build(generation)
+        return self.workspace.indexes.build(generation, log=log)
+
+    def build_larger(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
+        """Build the index anew with more links, beside the one in use."""
+        return self.workspace.indexes.rebuild(generation, larger=True, log=log)
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
@@ -175,10 +207,8 @@ class CollectionStore:
         """Return some vectors of the table, the same ones every time."""
         return self.workspace.indexes.sample(generation, self.relation, count)
 
-    def neighbours(
-        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
-    ) -> list[list[float]]:
-        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+    def neighbours(self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None) -> Found:
+        """Return distances of the k nearest, and times; an exact scan when ``ef_search`` is None."""
         return self.workspace.indexes.neighbours(generation, self.relation, queries, k=k, ef_search=ef_search)
 
     def blocks(self, generation: Generation) -> Iterator[Block]:
@@ -209,6 +239,15 @@ class CollectionStore:
         """Stream the JSON row key of each row and the text that its spaces read; None where they read none."""
         fields = text_fields(self.collection)
         return row_texts(self.workspace.database, self.relation, fields) if fields else None
+
+    def maintain_words(self) -> None:
+        """Fold what was appended to the index of words, where there is one."""
+        if self.collection.lexical:
+            self.workspace.lexical.maintain(self.collection.name, self.collection.lexical)
+
+    def word_rankings(self, judged: Sequence[JudgedQuery]) -> Rankings | None:
+        """Ask the index of words; None where ``lexical`` is not declared, or its index is not there yet."""
+        return word_rankings(self.workspace.database, self.collection, self.relation, judged)
 
     @property
     def metric(self) -> str:
@@ -257,6 +296,7 @@ class CollectionStore:
     def show(self, generation: Generation) -> None:
         """Make the live generation's view and functions anew where they are not as declared any more."""
         generation = self.workspace.generations.get(generation.collection, generation.number)
+        generation = self.workspace.generations.roll_up(self.collection, generation)
         if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 

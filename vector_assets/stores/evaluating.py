@@ -110,7 +110,7 @@ def _ways(
 
 def _scan(store: CollectionStore, generation: Generation, judged: Sequence[JudgedQuery]) -> Rankings:
     questions = store.questions(generation, [query.text for query in judged])
-    return exact_rankings(store.blocks(generation), questions, judged)
+    return exact_rankings(store.blocks(generation), questions, judged, top=generation.top)
 
 
 def _ask(store: CollectionStore, method: Method, judged: Sequence[JudgedQuery]) -> Rankings:

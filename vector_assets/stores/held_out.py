@@ -27,9 +27,7 @@ def held_out(workspace: Workspace, collection: Collection, relation: Relation) -
     return queries_of(workspace, collection, relation, "test")
 
 
-def queries_of(
-    workspace: Workspace, collection: Collection, relation: Relation, split: SplitName
-) -> list[JudgedQuery]:
+def queries_of(workspace: Workspace, collection: Collection, relation: Relation, split: SplitName) -> list[JudgedQuery]:
     """Return the questions of one split that the encoders were trained beside; none where nothing was trained."""
     found: list[JudgedQuery] = []
     for space in collection.spaces:

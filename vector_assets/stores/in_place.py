@@ -124,6 +124,11 @@ def table_in_place(connection: Connection, collection: Collection, source: Postg
             f"{shown} has row-level security, so none of its columns is copied beside the vectors; leave out filters: "
             "(a search filters by every field all the same)"
         )
+    if secured and collection.lexical:
+        raise SourceError(
+            f"{shown} has row-level security, and the statistics of BM25 would tell of rows that a reader may not see; "
+            "leave out lexical:"
+        )
     key = primary_key(connection, schema, table)
     if not key:
         raise SourceError(f"{shown} has no primary key; add one, so that rows have names")

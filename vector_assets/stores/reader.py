@@ -10,19 +10,23 @@ from typing import Literal, cast
 import psycopg
 from pgvector import Vector
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
 from vector_assets.records.calibration import Calibrated
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
+from vector_assets.search.stored import Chosen
 from vector_assets.source.keys import row_key
-from vector_assets.stores.reader_session import ReaderSession
+from vector_assets.stores.reader_session import identifier as _identifier
+from vector_assets.stores.reader_vectors import VectorSession
 
 _logger = logging.getLogger(__name__)
 _ADDED = ("embedded_at", "stale", "generation")  # columns of the view that are no fields
 
 
-class Reader(ReaderSession):
+class Reader(VectorSession):
     """Implements the SearchReader of search/engine.py."""
 
     def live(self, collection: str) -> Generation:
@@ -74,10 +78,32 @@ class Reader(ReaderSession):
         ).fetchall()
         return {str(method): Calibrated.of(cast(Mapping[str, object], found)) for method, found in rows}
 
-    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+    def search(
+        self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
+    ) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
-        call = sql.SQL("{}(%s, %s, %s, %s)").format(self.names.table("search", generation.collection))
-        return self.hits(generation, call, (Vector(vector), k, generation.checkpoint_set, exact))
+        call = sql.SQL("{}(%s, %s, %s, %s, %s)").format(self.names.table("search", generation.collection))
+        return self.hits(
+            generation, call, (Vector(vector), k, generation.checkpoint_set, exact, filter and Jsonb(filter))
+        )
+
+    def chosen(self, generation: Generation, rows: tuple[Chosen, ...]) -> tuple[Hit, ...]:
+        """Return rows as hits, by falling score; raises NotLive after a swap."""
+        call, values = self.chosen_rows(generation, rows)
+        return self.hits(generation, call, values, parts=("vector_score",))
+
+    def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
+        """Ask the index of words for the k best rows and add the rows; raises NotFound where there is no index."""
+        call = sql.SQL("{}(%s, %s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
+        try:
+            return self.hits(generation, call, (question, k, filter and Jsonb(filter)), stamped=False)
+        except NotLive:
+            if self._has(generation.collection + "_bm25"):
+                raise
+            raise NotFound(
+                f"collection {generation.collection} has no index of words to search by bm25; declare lexical: "
+                f"[fields] and run vector-assets materialize {generation.collection}"
+            ) from None
 
     def hits(
         self,
@@ -121,6 +147,14 @@ class Reader(ReaderSession):
             )
         return tuple(_hit(generation, some, row, keys, in_chunks=in_chunks, parts=parts) for some, row in found)
 
+    def _has(self, function: str) -> bool:
+        row = self._execute(
+            "select from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s "
+            "and p.proname = %s",
+            (self.names.prefix + "search", function),
+        ).fetchone()
+        return row is not None
+
     def record(self, collection: str, question: str) -> None:
         """Note a question where its collection keeps some (evaluation.shadow). What goes wrong stops no search."""
         try:
@@ -130,11 +164,6 @@ class Reader(ReaderSession):
                 connection.execute(self.names.compose("select {search}._record_query(%s, %s)"), (collection, question))
         except psycopg.Error as error:  # a standby takes no notes, and a role of the user's own may not
             _logger.warning("the question was not noted: %s", " ".join(str(error).split()))
-
-
-def _identifier(name: str) -> sql.Identifier:
-    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
-    return sql.Identifier(name.replace("%", "%%"))
 
 
 def _hit(

@@ -26,6 +26,7 @@ from vector_assets.stores.embeddings import EmbeddingStore
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.generations import GenerationStore
 from vector_assets.stores.indexes import IndexStore
+from vector_assets.stores.lexical.sync import LexicalStore
 from vector_assets.stores.mlflow_runs import Tracking
 from vector_assets.stores.raw import RawStore
 from vector_assets.stores.reader import Reader
@@ -108,6 +109,11 @@ class Workspace:
     def indexes(self) -> IndexStore:
         """Vector indexes."""
         return IndexStore(self.database)
+
+    @cached_property
+    def lexical(self) -> LexicalStore:
+        """Indexes of words."""
+        return LexicalStore(self.database)
 
     @cached_property
     def failures(self) -> FailureStore:

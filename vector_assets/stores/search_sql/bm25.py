@@ -1,0 +1,198 @@
+"""``search.<collection>_bm25(…)``: the rows that a question's words say most about, by Okapi BM25.
+
+Scores are Lucene's, as bm25s gives them for method="lucene": ln(1 + (N - df + .5) / (df + .5)) for each word that is
+asked, times tf / (tf + k1 (1 - b + b length / mean length)).
+
+The k best are found without adding up everything (MaxScore: Turtle and Flood, "Query evaluation: strategies and
+optimizations", 1995). Rare words come first, and no word can add more than its weight. Once the words that are left
+cannot lift a row that none of the earlier ones named (``rest < bar``), only rows found so far are followed; a row that
+cannot reach the k-th best any more is dropped. What a row is worth in full is known from what it was counted as, so the
+bar is that of the k best rows looked up in full. Where few rows are left, all are looked up, and the common words,
+which are most of the work, are never read.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from psycopg import sql
+
+from vector_assets.spec import Lexical
+from vector_assets.stores.lexical.index import LexicalIndex
+from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.conditions import columns_literal, filter_columns
+from vector_assets.stores.search_sql.made import Served, SqlFunction
+
+# A partial sum may differ in its last digits from the same words added in another order.
+_SLACK = 1e-8
+_BATCH = 12_000  # postings that are read at once at least: a statement costs as much as some hundreds
+_LOOKED_UP = 20  # postings that cost as much to read as one row to look up (measured)
+
+_VARIABLES: LiteralString = (
+    "declare total float8; mean float8; flat float8; steep float8; asked bigint[]; weights float8[]; held bigint[]; "
+    "rest float8; batch bigint; bar float8 := 0; docs integer[]; sums float8[]; closed boolean := false; "
+    "i integer := 0; j integer; begin "
+)
+_WEIGH: LiteralString = (
+    "if k < 1 then return; end if; "
+    "k := least(k, 1000000000); "  # null: all
+    "select sum(d.documents), sum(d.words) / nullif(sum(d.documents), 0) into total, mean "
+    "from {deltas} d where d.collection = {collection} and d.analyser = {analyser}; "
+    "if coalesce(mean, 0) = 0 then return; end if; "
+    "flat := {k1} * (1 - {b}); steep := {k1} * {b} / mean; "
+    "select array_agg(s.term order by s.weight desc, s.term), array_agg(s.weight order by s.weight desc, s.term), "
+    "array_agg(s.held order by s.weight desc, s.term), sum(s.weight) "
+    "into asked, weights, held, rest from "
+    "(select a.term, d.held, a.times * ln(1 + (total - d.held + 0.5::float8) / (d.held + 0.5::float8)) as weight from "
+    '(select hashtextextended(w.word collate "C", 0) as term, count(*) as times from unnest({words}(q)) w (word) '
+    "group by 1) a cross join lateral (select sum(p.n) as held from {postings} p where p.term = a.term) d "
+    "where d.held > 0) s; "
+    "if asked is null then return; end if; "
+)
+# Some words' share in rows' scores. A posting: number << 32 | length << 12 | times; taken away where n < 0.
+_SHARES: LiteralString = (
+    "select e.doc, e.weight * e.times / (e.times + flat + steep * e.length) as share from "
+    "(select n.doc, (n.posting & 4095)::float8 as times, ((n.posting >> 12) & 1048575)::float8 as length, n.weight "
+    "from (select (f.posting >> 32)::integer as doc, f.posting, f.weight from "
+    "(select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
+    "from unnest(asked[i + 1:j], weights[i + 1:j]) a (term, weight) join {postings} p on p.term = a.term "
+    "offset 0) f offset 0) n {only} offset 0) e"
+)
+_OPEN: LiteralString = (
+    "select g.doc, sum(g.share) as share from "
+    "(select unnest(docs) as doc, unnest(sums) as share union all {shares}) g group by g.doc"
+)
+_CLOSED: LiteralString = (
+    "select c.doc, c.share + coalesce(f.share, 0) as share from unnest(docs, sums) c (doc, share) "
+    "left join (select g.doc, sum(g.share) as share from ({shares}) g group by g.doc) f on f.doc = c.doc"
+)
+_ONLY: LiteralString = "where exists (select from unnest(docs) o (doc) where o.doc = n.doc)"
+# The bar: the k-th best of the sums so far, or of some rows looked up in full, whichever is higher.
+_STEP: LiteralString = (
+    "with found as materialized ({found}), "
+    "best as materialized (select b.doc, b.share from found b order by b.share desc limit k + 16), "
+    "lifted as materialized (select greatest(bar, (select b.share from best b order by b.share desc offset k - 1 "
+    "limit 1), (select l.score from (select {full} as score from best b join {rows} r on r.doc = b.doc "
+    "where k <= 100 offset 0) l order by l.score desc offset k - 1 limit 1)) as bar) "
+    "select max(l.bar), array_agg(f.doc), array_agg(f.share) into bar, docs, sums from lifted l "
+    "left join found f on f.share >= l.bar - rest - {slack} and f.share > 1e-13; "
+)
+_FULL: LiteralString = (
+    "(select sum(a.weight * h.times / (h.times + flat + steep * r.length)) "
+    "from unnest(asked, weights) a (term, weight) "
+    "cross join lateral (select r.times[array_position(r.terms, a.term)]::float8 as times) h where h.times > 0)"
+)
+_LOOP: LiteralString = (
+    "while i < cardinality(asked) loop "
+    "j := i; batch := 0; "
+    "while j < cardinality(asked) and (j = i or batch + held[j + 1] <= {batch}) loop "
+    "j := j + 1; batch := batch + held[j]; rest := rest - weights[j]; end loop; "
+    "if closed then {closed} else {open} end if; "
+    "i := j; "
+    "closed := closed or rest < bar - {slack}; "
+    "exit when docs[1] is null; "
+    "exit when closed and i < cardinality(asked) and cardinality(docs) * {looked_up} < held[i + 1] + {batch}; "
+    "end loop; "
+)
+# Equal rows have equal scores, in whatever order their words were added: nine digits are told apart.
+_ANSWER: LiteralString = (
+    "if i = cardinality(asked) then "
+    "return query select {keys}, round(c.share * 1e9) / 1e9 from unnest(docs, sums) c (doc, share) "
+    "join {rows} r on r.doc = c.doc order by round(c.share * 1e9) desc, {keys} limit k; "
+    "else "
+    "return query select {ckeys}, round(c.share * 1e9) / 1e9 from (select {keys}, {full} as share "
+    "from {rows} r where r.doc = any(docs) offset 0) c order by round(c.share * 1e9) desc, {ckeys} limit k; "
+    "end if; end"
+)
+
+
+def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
+    """Compose the function of a collection over an index that is complete."""
+    lexical = served.collection.lexical
+    assert lexical is not None
+    guard = sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL("")
+    function = served.names.table("search", served.label + "_bm25")
+    definition = compose_bm25(
+        function, index, served.relation, lexical, guard=guard, path=served.path, filtered=_filtered(served, function)
+    )
+    return SqlFunction(served.label + "_bm25", "text, integer, jsonb", definition)
+
+
+def compose_bm25(
+    function: sql.Identifier,
+    index: LexicalIndex,
+    relation: Relation,
+    lexical: Lexical,
+    *,
+    guard: sql.Composable,
+    path: sql.Composable,
+    filtered: sql.Composable,
+) -> sql.Composed:
+    """Compose ``create function``: it returns the key under the source's names, and the score."""
+    parts: dict[str, sql.Composable] = {
+        "deltas": index.names.table("ops", "bm25_deltas"),
+        "collection": sql.Literal(index.collection),
+        "analyser": sql.Literal(index.analyser),
+        "k1": sql.SQL("{}::float8").format(sql.Literal(lexical.k1)),
+        "b": sql.SQL("{}::float8").format(sql.Literal(lexical.b)),
+        "words": index.words,
+        "postings": index.postings,
+        "rows": index.rows,
+        "keys": relation.stored_key("r"),
+        "ckeys": relation.stored_key("c"),
+        "full": sql.SQL(_FULL),
+        "slack": sql.Literal(_SLACK),
+        "batch": sql.Literal(_BATCH),
+        "looked_up": sql.Literal(_LOOKED_UP),
+    }
+    steps = {}
+    for name, found, only in (("open", _OPEN, sql.SQL("")), ("closed", _CLOSED, sql.SQL(_ONLY))):
+        shares = sql.SQL(_SHARES).format(**parts, only=only)
+        steps[name] = sql.SQL(_STEP).format(**parts, found=sql.SQL(found).format(shares=shares))
+    body = sql.SQL("{variables}{guard}{filtered}{weigh}{loop}{answer}").format(
+        variables=sql.SQL(_VARIABLES),
+        guard=guard,
+        filtered=filtered,
+        weigh=sql.SQL(_WEIGH).format(**parts),
+        loop=sql.SQL(_LOOP).format(**parts, **steps),
+        answer=sql.SQL(_ANSWER).format(**parts),
+    )
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in relation.key
+    )
+    return sql.SQL(
+        "create or replace function {function}(q text, k integer default 10, filter jsonb default null) "
+        "returns table ({columns}, score double precision) language plpgsql stable security definer rows 10 "
+        "set search_path = {path} set jit = off set work_mem = '64MB' "
+        "set plan_cache_mode = force_generic_plan as {body}"
+    ).format(
+        function=function,
+        columns=columns,
+        path=path,
+        body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
+    )
+
+
+def _filtered(served: Served, function: sql.Identifier) -> sql.Composed:
+    """A filter chooses among all rows that have a word of the question: their scores are what they are without it."""
+    return sql.SQL(
+        "if filter is not null then return query execute {before} || {search}._condition(filter, {columns}) || {after} "
+        "using q, k; return; end if; "
+    ).format(
+        before=sql.Literal(
+            sql.SQL("select f.* from {}($1, null) f join {} r on {} where ")
+            .format(function, served.relation.table, _same(served.relation))
+            .as_string(None)
+        ),
+        search=served.names.schema("search"),
+        columns=columns_literal(filter_columns(served.types, served.collection, served.relation)),
+        after=sql.Literal(
+            sql.SQL(" order by f.score desc, {} limit $2").format(served.relation.source_key("f")).as_string(None)
+        ),
+    )
+
+
+def _same(relation: Relation) -> sql.Composed:
+    return sql.SQL(" and ").join(
+        sql.SQL("f.{0} = r.{0}").format(sql.Identifier(column.name)) for column in relation.key
+    )
