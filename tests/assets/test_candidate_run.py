@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs
 from project import change_rows, write_project
+from typer.testing import CliRunner
 
 from vector_assets.api import CollectionClient
+from vector_assets.cli import app
 from vector_assets.errors import UserError
 from vector_assets.stores.workspace import Workspace
 
@@ -100,3 +102,34 @@ def test_search_answers_by_the_declared_precision(animals: ProjectRuns, workspac
     assert unsure.hits == () and unsure.floor and "99.9 %" in unsure.floor.why
     with pytest.raises(UserError, match="expected a share"):
         client.search("b7", precision=2.0)
+
+
+def test_the_commands_as_people_type_them(
+    animals: ProjectRuns, in_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = animals.folder.parents[1]
+    monkeypatch.setenv("VECTOR_ASSETS_PROJECT", str(root))  # the command sets it; this takes it back
+
+    def command(*arguments: str) -> str:
+        result = CliRunner().invoke(app, [*arguments, "--project", str(root)], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout
+
+    each = tmp_path / "each.jsonl"
+    told = json.loads(
+        command("evaluate", NAME, "--method", "all", "--generation", "1", "--per-query", str(each), "--json")
+    )
+    assert {"vector", "exact", "generation 1"} <= set(told["methods"])
+    assert told["methods"]["vector"]["ndcg@10"]["mean"] == told["ndcg@10"] > 0.3
+    lines = [json.loads(line) for line in each.read_text().splitlines()]
+    assert len(lines) == told["queries"] * len(told["methods"])
+    assert "mean, 95 %" in command("evaluate", NAME)
+
+    answer = json.loads(command("search", NAME, "b7 d7 e7 f7", "--precision", "declared", "--json"))
+    assert answer["answered"] is True and answer["precision"] == 0.6 and answer["hits"][0]["probability"] > 0.6
+    none = json.loads(command("search", NAME, "b7 d7 e7 f7", "--precision", "0.999", "--json"))
+    assert (none["answered"], none["hits"]) == (False, [])
+    assert "% likely" in command("search", NAME, "b7 d7 e7 f7")
+    assert "no answer (" in command("search", NAME, "b7 d7 e7 f7", "--precision", "0.999")
+    with pytest.raises(UserError, match=r"expected a share between 0 and 1, such as 0\.9, or declared"):
+        command("search", NAME, "b7", "--precision", "90")

@@ -22,6 +22,8 @@ from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hit, Hits
 from vector_assets.show import hits_json, show_hits
 from vector_assets.stores.calibrations import calibrate_live, calibrate_vectors, known_calibrations
+from vector_assets.stores.evaluating import evaluate_live
+from vector_assets.stores.workspace import Workspace
 
 #: One animal named: its ten rows, all right. Two: half of what is found is right, at 1 / sqrt 2. None: nothing is.
 BOTH = 0.7071
@@ -166,3 +168,28 @@ def test_the_floor_is_pure_arithmetic() -> None:
     assert [hit.probability is None for hit in with_probabilities(hits, calibrated)] == [False, False, True]
     nothing = answerable([], calibrated, 0.9)
     assert nothing.floor and nothing.floor.why == "no answer (nothing was found)"
+
+
+def test_words_are_calibrated_as_they_are_asked_once_live(
+    workspace: Workspace, declare: Declare, animals: Callable[[int], None]
+) -> None:
+    """One word or two, a row has the same BM25 score: what a score promises lies between, and 90 % is out of reach."""
+    animals(40)
+    store = FakeStore(workspace, declare(lexical={"fields": ["title"], "language": "none"}), KeywordEncoder())
+    store.questions_learned, store.questions_asked = questions(), questions(2)
+    store.embed()
+    measure(store)
+    assert learn(store)
+    settle(store, store.catch_up)
+    vectors = known_calibrations(store, store.live())["vector"]
+    assert calibrate_live(store, store.live(), print)
+    known = known_calibrations(store, store.live())
+    assert sorted(known) == ["bm25", "vector"] and known["vector"] == vectors
+    assert known["bm25"].calibrated.questions == 100  # a horse is nowhere
+    assert not calibrate_live(store, store.live(), print)
+    found = ask(store, "a fish", method="bm25").hits
+    assert [hit.probability for hit in found] == [pytest.approx(0.8, abs=0.03)] * 10
+    assert ask(store, "a fish", 0.9, method="bm25").hits == () and len(ask(store, "a fish", 0.9).hits) == 10
+    assert len(ask(store, "a fish", 0.7, method="bm25").hits) == 10
+    told = evaluate_live(store, methods=["vector", "bm25"])
+    assert [each.name for each in told.systems] == ["vector", "bm25"] and len(told.tested) == 1

@@ -84,7 +84,7 @@ def calibrate_live(store: CollectionStore, generation: Generation, log: Callable
 
 def live_methods(store: CollectionStore) -> tuple[Method, ...]:
     """Return the methods that a collection can be asked by: those of words where it declares what to index."""
-    words = bool(getattr(store.collection, "lexical", None))
+    words = store.collection.lexical is not None
     return tuple(method for method in METHODS if words or method not in ("bm25", "hybrid"))
 
 
