@@ -61,7 +61,7 @@ def learn_fusion(store: Learns, generation: Generation, *, log: Callable[[str], 
     version = " ".join([str(_CODE), str(RRF_K), str(DEPTH), lexical.model_dump_json(), store.calibration_version()])
     if known.get("version") == version and not anew:
         return False
-    judged = _learnable(store)
+    judged = learnable(store)
     found: list[Found] = []
     if len(judged) >= LEAST_QUESTIONS:
         vectors = store.questions(generation, [query.text for query in judged])
@@ -81,7 +81,7 @@ def learn_fusion(store: Learns, generation: Generation, *, log: Callable[[str], 
     return True
 
 
-def _learnable(store: Learns) -> list[JudgedQuery]:
+def learnable(store: Learns) -> list[JudgedQuery]:
     """The questions that both parts can be asked, and that no encoder was trained on; at most MOST_QUESTIONS."""
     trained = _trained_on(store)
     judged = [
