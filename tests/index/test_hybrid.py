@@ -19,7 +19,7 @@ from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hit
 from vector_assets.stores.workspace import Workspace
 
-#: Only the word says which row, only the vector which animal.
+#: Only the words say which row.
 ASKED = [JudgedQuery(f"n{i}", f"about the cat whose body is {i}", {f"[{i}]": 1.0}) for i in range(4, 41, 4)]
 
 
@@ -110,6 +110,8 @@ def test_sql_asks_it_in_one_call_and_hears_what_is_wrong(store: FakeStore, execu
     assert execute(call + "'[1,0,0,0,0]', null, 2)")[0][4] is None, "no words: the vectors' own order"
     assert len(execute(call + "'[1,0,0,0,0]', 'cat', null)")) == 40
     assert execute(call + "'[1,0,0,0,0]', 'cat', 0)") == []
+    few = execute(call + """'[1,0,0,0,0]', 'dog 1', 40, null, 'rrf', '{"field": "id", "op": "<=", "value": 8}')""")
+    assert sorted(row[0] for row in few) == list(range(1, 9)), "both parts look at these rows only"  # type: ignore[type-var]
     for wrong, code in (
         ("'[1,0,0,0,0]', 'cat', 3, 'another'", "55000"),
         ("'[1,0,0,0,0]', 'cat', 3, null, 'mean'", "22023"),
