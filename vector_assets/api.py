@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.ask import Ask, Method
+from vector_assets.search.ask import Ask, FusionName, Method
 from vector_assets.search.context import Context
 from vector_assets.search.declared import declared_ask
 from vector_assets.search.engine import SearchEngine
@@ -77,7 +77,8 @@ class CollectionClient:
 
     def search(
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
-        method: Method | None = None, where: Where = None, like: Sequence[str | int] = (),
+        method: Method | None = None, fusion: FusionName | None = None, where: Where = None,
+        like: Sequence[str | int] = (),
         unlike: Sequence[str | int] = (), diverse: float | None = None, rerank: bool | None = None,
         precision: Precision = None,
     ) -> Hits:  # fmt: skip
@@ -93,13 +94,14 @@ class CollectionClient:
         out hits below the score from which so many are right; raises UserError where no score is calibrated.
         """
         ask = declared_ask(
-            self.spec, question, image=_image(image), k=k, method=method, like=like, unlike=unlike, diverse=diverse,
-            rerank=rerank, filter=self._filter(where), precision=self._share(precision),
+            self.spec, question, image=_image(image), k=k, method=method, fusion=fusion, like=like,
+            unlike=unlike, diverse=diverse, rerank=rerank, filter=self._filter(where), precision=self._share(precision),
         )  # fmt: skip
         return self._answer(ask)
 
     def context(
-        self, question: str, *, tokens: int = 2000, k: int = 10, method: Method | None = None, where: Where = None,
+        self, question: str, *, tokens: int = 2000, k: int = 10, method: Method | None = None,
+        fusion: FusionName | None = None, where: Where = None,
         like: Sequence[str | int] = (), unlike: Sequence[str | int] = (), diverse: float | None = None,
         rerank: bool | None = None, precision: Precision = None,
     ) -> Context:  # fmt: skip
@@ -108,8 +110,8 @@ class CollectionClient:
         Tokens are counted by the encoder's own tokenizer. Nothing is written that does not stand in a row.
         """
         ask = declared_ask(
-            self.spec, question, k=k, method=method, like=like, unlike=unlike, diverse=diverse, rerank=rerank,
-            filter=self._filter(where), precision=self._share(precision),
+            self.spec, question, k=k, method=method, fusion=fusion, like=like, unlike=unlike, diverse=diverse,
+            rerank=rerank, filter=self._filter(where), precision=self._share(precision),
         )  # fmt: skip
         return self._engine_of().context(ask, self._answer(ask), tokens=tokens)
 

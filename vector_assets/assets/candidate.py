@@ -109,6 +109,9 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
     found |= _compared(values)
     words = cast(dict[str, str | None], values.get("index_words") or {})
     found |= {f"index_{name}": dg.MetadataValue.text(said) for name, said in words.items() if said}
+    fusion = cast(dict[str, Any], values.get("fusion") or {})
+    if fusion:
+        found["fusion"] = dg.MetadataValue.text(str(fusion["reason"]))
     recalls = cast(list[dict[str, float]], values["recalls"])
     if recalls:
         found["recall"] = table([dict(row) for row in recalls])

@@ -22,11 +22,13 @@ from vector_assets.commands.common import (
 from vector_assets.commands.searching import (
     ContextOption,
     DiverseOption,
+    FusionOption,
     LikeOption,
     RerankOption,
     SearchMethodOption,
     UnlikeOption,
     budget,
+    checked_fusion,
     context_json,
     show_context,
 )
@@ -60,6 +62,7 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 10,
     method: SearchMethodOption = None,
+    fusion: FusionOption = None,
     where: WhereOption = None,
     like: LikeOption = None,
     unlike: UnlikeOption = None,
@@ -82,7 +85,7 @@ def search(
     asked: dict[str, Any] = {
         "k": k, "method": checked_method(method) if method else None, "like": like or (), "unlike": unlike or (),
         "diverse": diverse, "rerank": rerank, "where": where,
-        "precision": checked_precision(precision),
+        "precision": checked_precision(precision), "fusion": checked_fusion(fusion) if fusion else None,
     }  # fmt: skip
     tokens = budget(context) if context is not None else None
     client = open_client(project).collection(collection)

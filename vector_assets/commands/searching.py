@@ -11,13 +11,21 @@ from rich.text import Text
 from vector_assets.errors import UserError
 
 if TYPE_CHECKING:
+    from vector_assets.search.ask import FusionName
     from vector_assets.search.context import Context
 
 SearchMethodOption = Annotated[
     str | None,
     typer.Option(
-        "--method", help="vector uses the index, exact scans all vectors, bm25 counts words, svm learns from examples; "
-        "as declared when left out.", show_default=False,
+        "--method", help="vector uses the index, exact scans all vectors, bm25 counts words, hybrid does both, svm "
+        "learns from examples; as declared when left out.", show_default=False,
+    ),
+]  # fmt: skip
+FusionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How hybrid joins its parts: calibrated, by learned weights (rrf where there are none), or rrf; as "
+        "declared when left out.", show_default=False,
     ),
 ]  # fmt: skip
 LikeOption = Annotated[
@@ -47,6 +55,15 @@ ContextOption = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+
+
+def checked_fusion(fusion: str) -> FusionName:
+    """Return ``--fusion``, or raise UserError with those that there are."""
+    from vector_assets.search.ask import FUSIONS
+
+    if fusion not in FUSIONS:
+        raise UserError(f"--fusion {fusion}: expected {' or '.join(FUSIONS)}")
+    return fusion
 
 
 def budget(text: str) -> int:

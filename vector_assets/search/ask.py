@@ -12,14 +12,17 @@ from vector_assets.search.filters import Filter
 from vector_assets.search.rerank import Reranking
 from vector_assets.search.svm import C
 
-Method = Literal["vector", "exact", "bm25", "svm"]
-METHODS: tuple[Method, ...] = ("vector", "exact", "bm25", "svm")
+Method = Literal["vector", "exact", "bm25", "hybrid", "svm"]
+METHODS: tuple[Method, ...] = ("vector", "exact", "bm25", "hybrid", "svm")
+FusionName = Literal["rrf", "calibrated"]
+FUSIONS: tuple[FusionName, ...] = ("rrf", "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One question. ``text`` and ``image`` may both be asked: rows are then near in either kind of space.
 
+    ``fusion`` is how method hybrid joins its parts; calibrated is rrf where no weights were learned.
     Only rows that ``filter`` lets through are found.
     ``like`` and ``unlike`` are ids of rows, as hits show them. ``diverse`` is 0 to 1, ``c`` a setting of method svm.
     ``examples`` are what the engine reads of the rows that are named.
@@ -30,6 +33,7 @@ class Ask:
     image: bytes | None = None
     k: int = 10
     method: Method = "vector"
+    fusion: FusionName = "calibrated"
     filter: Filter | None = None
     like: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
@@ -51,8 +55,10 @@ class Ask:
             raise UserError(f"precision {self.precision:g}: expected a share between 0 and 1, such as 0.9")
         if self.method not in METHODS:
             raise UserError(f"method {self.method}: expected {' or '.join(METHODS)}")
-        if self.method == "bm25" and (self.text is None or self.image is not None):
-            raise UserError("method bm25 looks for words; expected a question in words, and no image")
+        if self.fusion not in FUSIONS:
+            raise UserError(f"fusion {self.fusion}: expected {' or '.join(FUSIONS)}")
+        if self.method in ("bm25", "hybrid") and (self.text is None or self.image is not None):
+            raise UserError(f"method {self.method} looks for words; expected a question in words, and no image")
         if self.method == "bm25" and (self.like or self.unlike):
             raise UserError("method bm25 knows no vectors, which like and unlike compare; expected another method")
 

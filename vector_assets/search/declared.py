@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vector_assets.encoder.text.cross import resolve_cross
 from vector_assets.errors import UserError
-from vector_assets.search.ask import Ask, Method
+from vector_assets.search.ask import Ask, FusionName, Method
 from vector_assets.search.filters import Filter
 from vector_assets.search.rerank import Reranking
 from vector_assets.spec import Collection
@@ -19,6 +19,7 @@ def declared_ask(
     image: bytes | None = None,
     k: int = 10,
     method: Method | None = None,
+    fusion: FusionName | None = None,
     like: Sequence[str | int] = (),
     unlike: Sequence[str | int] = (),
     diverse: float | None = None,
@@ -37,12 +38,14 @@ def declared_ask(
             "./folder}}}} in its declaration"
         )
     # A declared rerank has nothing to read where only an image or rows are asked for.
+    wordless = text is None or image is not None  # as methods that look for words have
     wanted = rerank or (rerank is None and text is not None)
     return Ask(
         text,
         image,
         k=k,
-        method=method or declared.method,
+        method=method or ("vector" if wordless and declared.method in ("bm25", "hybrid") else declared.method),
+        fusion=fusion or declared.fusion,
         filter=filter,
         precision=precision,
         like=tuple(map(str, like)),

@@ -13,7 +13,7 @@ from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.records.calibration import Calibrated
 from vector_assets.search.answers import answers
-from vector_assets.search.ask import Ask, Method
+from vector_assets.search.ask import Ask, FusionName, Method
 from vector_assets.search.context import Context, Count, cited
 from vector_assets.search.examples import read_examples
 from vector_assets.search.excerpts import excerpts, row_texts
@@ -55,6 +55,13 @@ class SearchReader(VectorReader, Protocol):
 
     def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
         """Ask the collection's index of words; raises NotFound where there is none."""
+        ...
+
+    def hybrid(
+        self, generation: Generation, vector: Vectors, words: str, *, k: int, fusion: FusionName,
+        filter: Filter | None = None,
+    ) -> tuple[Hit, ...]:  # fmt: skip
+        """Ask vectors and words in one statement; raises NotFound where there is no index of words."""
         ...
 
     def record(self, collection: str, question: str) -> None:
@@ -155,6 +162,9 @@ class SearchEngine:
         if ask.method == "bm25":
             return self.reader.bm25(generation, ask.text or "", k=ask.k, filter=ask.filter)
         vector = self._vector(generation, ask)
+        if ask.method == "hybrid":
+            words = ask.text or ""
+            return self.reader.hybrid(generation, vector, words, k=ask.k, fusion=ask.fusion, filter=ask.filter)
         return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
 
     def _vector(self, generation: Generation, ask: Ask) -> Vectors:

@@ -92,6 +92,8 @@ class Collection(Spec):
             yield "drift.retrain: asks by automation, which is off; expected automation: {on_change: true} beside it"
 
     def _wordless(self) -> Iterator[str]:
+        if self.search.method in ("bm25", "hybrid") and not self.lexical:
+            yield f"search.method: {self.search.method} needs words; expected lexical: [field] beside it"
         seen: set[str] = set()
         for name in self.lexical.fields if self.lexical else ():
             if self.fields.get(name, "text") not in ("text", "category"):

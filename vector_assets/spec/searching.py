@@ -39,7 +39,16 @@ class Svm(Spec):
 class Searching(Spec):
     """What a search does when nothing else is asked."""
 
-    method: Literal["vector", "exact", "svm"] = Field(default="vector", description="How rows are ranked.")
+    method: Literal["vector", "exact", "bm25", "hybrid", "svm"] = Field(
+        default="vector",
+        description="How rows are ranked; bm25 and hybrid need lexical, and are vector where the question is an image "
+        "or rows alone.",
+    )
+    fusion: Literal["rrf", "calibrated"] = Field(
+        default="calibrated",
+        description="How hybrid joins vectors and words: by places, or by weights learned from evaluation.calibration "
+        "(else the validation split of training; rrf where there is neither).",
+    )
     rerank: Rerank | None = None
     diverse: float = Field(
         default=0,

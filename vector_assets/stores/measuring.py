@@ -16,6 +16,7 @@ from vector_assets.records import Comparison, Decision, Generation
 from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import withheld
+from vector_assets.stores.fusing import learn_fusion
 from vector_assets.stores.query_log import QueryLog
 
 KEPT_SLICES = 100  # of the worst
@@ -64,7 +65,8 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
-    if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:
+    now = known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance
+    if now:
         live = targets.live
         measured = generations.measures(live) if live else {}
         same = measured.get("questions") in (None, questions)  # a score on other questions is no measure of drift
@@ -85,8 +87,11 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         generations.measure(generation, {"before": before, "questions": questions, "bm25_rows": declared.bm25_rows})
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
-        return _measured(store, generation, now=True)
-    return _measured(store, generation, now=False)
+    if _sound(generations.measures(generation)):
+        learned = learn_fusion(store, generation, log=log, anew=maintenance)
+        if learned and generation.state == "live":
+            store.workspace.generations.refresh_views(store.collection, generation, store.relation)
+    return _measured(store, generation, now=now)
 
 
 def renew_worn(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:

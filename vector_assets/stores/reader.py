@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -15,6 +16,7 @@ from psycopg.types.json import Jsonb
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
 from vector_assets.records.calibration import Calibrated
+from vector_assets.search.ask import FusionName
 from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
 from vector_assets.search.stored import Chosen
@@ -104,6 +106,28 @@ class Reader(VectorSession):
                 f"collection {generation.collection} has no index of words to search by bm25; declare lexical: "
                 f"[fields] and run vector-assets materialize {generation.collection}"
             ) from None
+
+    def hybrid(
+        self, generation: Generation, vector: Vectors, words: str, *, k: int, fusion: FusionName,
+        filter: Filter | None = None,
+    ) -> tuple[Hit, ...]:  # fmt: skip
+        """Ask vectors and words in one statement and add the rows; raises NotFound where there is no index of words."""
+        function = generation.collection + "_hybrid"
+        call = sql.SQL("{}(%s, %s, %s, %s, %s, %s)").format(self.names.table("search", function))
+        values = (Vector(vector), words, k, generation.checkpoint_set, fusion, filter and Jsonb(filter))
+        try:
+            found = self.hits(generation, call, values, parts=("vector_score", "bm25_score"))
+        except NotLive:
+            if self._has(function):
+                raise
+            raise NotFound(
+                f"collection {generation.collection} has no index of words to search by hybrid; declare lexical: "
+                f"[fields] and run vector-assets materialize {generation.collection}"
+            ) from None
+        return tuple(
+            replace(hit, parts={name.removesuffix("_score"): score for name, score in hit.parts.items()})
+            for hit in found
+        )
 
     def hits(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import LiteralString, cast
 
 import psycopg
@@ -19,6 +20,8 @@ _MOVED = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
 )
+
+_logger = logging.getLogger(__name__)
 
 
 class ReaderSession:
@@ -117,6 +120,7 @@ class ReaderSession:
                     f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor"
                 ) from None
             register_vector(connection)
+            connection.add_notice_handler(_told)
             self._connection = connection
         return self._connection
 
@@ -124,3 +128,8 @@ class ReaderSession:
 def identifier(name: str) -> sql.Identifier:
     """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
     return sql.Identifier(name.replace("%", "%%"))
+
+
+def _told(notice: psycopg.errors.Diagnostic) -> None:
+    """Pass on what a function says beside its answer."""
+    _logger.info("%s", notice.message_primary)

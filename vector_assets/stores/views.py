@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -19,6 +21,7 @@ from vector_assets.stores.search_sql.bm25 import bm25_function
 from vector_assets.stores.search_sql.conditions import column_types
 from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.search_sql.function import search_function
+from vector_assets.stores.search_sql.hybrid import hybrid_function, learned
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 from vector_assets.stores.search_sql.vectors import vectors_function
 from vector_assets.stores.search_sql.view import rows_view, shown
@@ -34,6 +37,7 @@ def functions(served: Served) -> Iterator[SqlFunction]:
     yield vectors_function(served)
     if served.lexical is not None:
         yield bm25_function(served, served.lexical)
+        yield hybrid_function(served)
 
 
 class ViewStore:
@@ -75,6 +79,20 @@ class ViewStore:
             there = {(name, arguments, digest) for _, name, arguments, digest in self._there(connection, served.label)}
         return there != {(one.name, one.arguments, _digest(one)) for one in functions(served)}
 
+    @contextmanager
+    def trial(
+        self, collection: Collection, generation: Generation, relation: Relation
+    ) -> Iterator[tuple[Connection, Served]]:
+        """Make the functions of a generation, live or not, under a name of their own that is gone after the block."""
+        with self.database.connect() as connection, connection.transaction(force_rollback=True):
+            served = self._served(connection, collection, generation, relation)
+            # No collection's name begins with an underscore.
+            served = replace(served, collection=collection.model_copy(update={"name": "_" + collection.name}))
+            connection.execute("select '[1]'::vector <=> '[1]'::vector")
+            for function in functions(served):
+                connection.execute(function.definition)
+            yield connection, served
+
     def _served(
         self, connection: Connection, collection: Collection, generation: Generation, relation: Relation
     ) -> Served:
@@ -86,7 +104,8 @@ class ViewStore:
         types = column_types(connection, relation)
         declared = collection.lexical
         lexical = serving(self.database, connection, collection.name, declared) if declared else None
-        return Served(collection, generation, relation, self.database.names, str(row[0]), types, lexical)
+        fusion = learned(connection, self.database.names, generation) if lexical else None
+        return Served(collection, generation, relation, self.database.names, str(row[0]), types, lexical, fusion)
 
     def _view(self, served: Served) -> sql.Identifier:
         return served.names.table("search", served.label + "_rows")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
+from vector_assets.index.fusion import Fusion
 from vector_assets.records import Generation
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.database import Names
@@ -28,6 +29,7 @@ class Served:
     extensions: str
     types: Types = field(default_factory=dict)
     lexical: LexicalIndex | None = None  # the index of words that answers, once there is one
+    fusion: Fusion | None = None  # how its scores and the vectors' are weighed, once that was learned
 
     @property
     def label(self) -> str:
