@@ -49,7 +49,7 @@ begin
         select e.rows_expected, e.cost into expected, units from {search}._estimate('select 1' || matching) e;
         expected := greatest(expected, 1);
         select expected / greatest(c.reltuples, expected) into share from pg_class c where c.oid = {vectors}::regclass;
-        wanted := {more} * k::bigint;
+        wanted := greatest({more} * k::bigint, {oversample} * k::bigint / {measured_k});
         -- As many entries that match are looked at as a search without a filter looks at: its recall was measured.
         depth := greatest({width}, wanted) / share;
         scan := expected * {compare} + units * {unit};
@@ -66,8 +66,7 @@ begin
             perform set_config('hnsw.max_scan_tuples',
                 least(tuples::integer, greatest(2 * depth, scan / entry))::integer::text, true);
             loop
-                perform set_config('hnsw.ef_search',
-                    least(greatest({width}, wanted) / share, 1000)::integer::text, true);
+                perform set_config({setting}, least({widened} / share, 1000)::integer::text, true);
                 execute {iterative} using q, k, wanted into seen, reached, places, distances;
                 exit when reached >= k;
                 if seen < wanted then exact := true; exit; end if;
@@ -120,7 +119,13 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         vectors_text=_text(sql.SQL(" from {} v").format(served.vectors)),
         source_text=_text(sql.SQL(" join {} r on {}").format(served.relation.table, served.relation.same("r", "v"))),
         width=nearest.entries(generation),
-        more=sql.Literal(max(_CHUNKS_ASKED if in_chunks else 1, nearest.candidates_for_one(generation))),
+        more=sql.Literal(_CHUNKS_ASKED if in_chunks else 1),
+        oversample=sql.Literal(nearest.oversample(generation) or 0),
+        measured_k=sql.Literal(nearest.MEASURED_K),
+        setting=sql.Literal(nearest.width_setting(generation)),
+        widened=sql.SQL("{}" if generation.index_type == "ivfflat" else "greatest({}, wanted)").format(
+            nearest.width(generation)
+        ),
         compare=sql.Literal(_COMPARE),
         entry=sql.Literal(_ENTRY),
         lookup=sql.Literal(_LOOKUP),
