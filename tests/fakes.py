@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,10 @@ class KeywordEncoder:
         vectors = self._vectors(texts)
         return vectors if self.order is None else vectors[:, list(self.order)]
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Its tokens are words, and signs alone."""
+        return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dims), np.float32)
         for row, text in enumerate(texts):
@@ -91,6 +96,7 @@ class FakeStore(CollectionStore):
         super().__init__(workspace, collection)
         self.page = page
         self.questions_asked: list[JudgedQuery] = []
+        self.questions_learned: list[JudgedQuery] = []
         self.canaries_pass = True
         self._known: dict[str, KeywordEncoder] = {}
         self.use(*encoders)
@@ -115,6 +121,12 @@ class FakeStore(CollectionStore):
 
     def judged(self) -> list[JudgedQuery]:
         return self.questions_asked
+
+    def calibration_queries(self) -> list[JudgedQuery]:
+        return self.questions_learned
+
+    def calibration_version(self) -> str:
+        return hashlib.sha256(repr(self.questions_learned).encode()).hexdigest() if self.questions_learned else ""
 
     def questions_version(self) -> str:
         return hashlib.sha256(repr(self.questions_asked).encode()).hexdigest()

@@ -13,7 +13,9 @@ from sklearn.metrics import ndcg_score
 
 from vector_assets.metrics import (
     average_precision,
+    bootstrap_interval,
     evaluate,
+    holm,
     mrr_at_k,
     ndcg_at_k,
     paired_bootstrap,
@@ -148,3 +150,20 @@ def test_bootstrap_of_equal_systems_is_a_tie() -> None:
 def test_bootstrap_refuses_unpaired_or_empty_scores(old: list[float], new: list[float]) -> None:
     with pytest.raises(ValueError, match="paired scores"):
         paired_bootstrap(old, new, metric="map")
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
+    scores = np.random.default_rng(4).beta(2, 3, 900)
+    low, high = bootstrap_interval(scores, samples=20_000, seed=1)
+    half = 1.96 * scores.std() / 30
+    assert (low, high) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.002)
+    assert bootstrap_interval([0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="non-empty"):
+        bootstrap_interval([])
+
+
+def test_many_comparisons_are_corrected_as_holm_does() -> None:
+    """By hand: 0.01 x 4, 0.02 x 3, 0.03 x 2, 0.04 x 1, never falling."""
+    assert holm([0.01, 0.04, 0.03, 0.02]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    assert holm([0.5, 0.001]) == pytest.approx([0.5, 0.002])
+    assert holm([0.6, 0.7]) == [1.0, 1.0] and holm([]) == []

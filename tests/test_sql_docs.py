@@ -1,4 +1,4 @@
-"""The SQL in docs/sql.md runs as it stands, through psql, as the reader role."""
+"""The SQL in docs/sql.md and docs/filters.md runs as it stands, through psql, as the reader role."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from vector_assets.spec import Collection
 from vector_assets.stores.database import READER
 from vector_assets.stores.workspace import Workspace
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "sql.md"
-BLOCKS = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), flags=re.S)
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = "".join((DOCS / page).read_text() for page in ("sql.md", "filters.md"))
+BLOCKS = re.findall(r"```sql\n(.*?)```", PAGES, flags=re.S)
 PAPERS = {
     "name": "papers",
     "source": {"kind": "postgres", "table": "papers"},

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
 from vector_assets.index.swap import Swapped, promote, roll_back
-from vector_assets.search.ask import Method
+from vector_assets.search.ask import Ask, Method
+from vector_assets.search.context import Context
+from vector_assets.search.declared import declared_ask
 from vector_assets.search.engine import SearchEngine
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hits
+from vector_assets.search.where import Where, read_where
 from vector_assets.source.images import read_question
-from vector_assets.spec import Collection, Export, ExportFormat
+from vector_assets.spec import Collection, Evaluation, Export, ExportFormat
 from vector_assets.spec.project import Project, find_project
+from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
 from vector_assets.stores.exporting import export_live
@@ -26,6 +31,8 @@ from vector_assets.stores.planning import Plan, plan
 from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
+
+Precision: TypeAlias = float | Literal["declared"] | None
 
 if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
@@ -70,20 +77,59 @@ class CollectionClient:
 
     def search(
         self, question: str | None = None, *, image: str | Path | bytes | None = None, k: int = 10,
-        method: Method = "vector",
+        method: Method | None = None, where: Where = None, like: Sequence[str | int] = (),
+        unlike: Sequence[str | int] = (), diverse: float | None = None, rerank: bool | None = None,
+        precision: Precision = None,
     ) -> Hits:  # fmt: skip
         """Return the k rows nearest to a question, from the live generation: words, an image (file or bytes), or both.
 
-        With both, rows are near in the spaces of texts and in those of images alike. Raises UserError for words where
-        no space reads text, and for an image where none reads images.
+        With both, rows are near in the spaces of texts and in those of images alike. ``like`` and ``unlike`` are ids
+        of rows, with or without a question; they are not found themselves. ``diverse`` (0 to 1) makes repeats give
+        way. None is as declared under ``search``. Raises UserError for words where no space reads text, for an image
+        where none reads images, and for an id that is no row or has no vector.
+
+        ``where`` is a filter over declared fields and the key, as text or as its tree (docs/filters.md); of several,
+        all must hold. It raises UserError that names the place. ``precision``, a share or the declared one, leaves
+        out hits below the score from which so many are right; raises UserError where no score is calibrated.
         """
+        ask = declared_ask(
+            self.spec, question, image=_image(image), k=k, method=method, like=like, unlike=unlike, diverse=diverse,
+            rerank=rerank, filter=self._filter(where), precision=self._share(precision),
+        )  # fmt: skip
+        return self._answer(ask)
+
+    def context(
+        self, question: str, *, tokens: int = 2000, k: int = 10, method: Method | None = None, where: Where = None,
+        like: Sequence[str | int] = (), unlike: Sequence[str | int] = (), diverse: float | None = None,
+        rerank: bool | None = None, precision: Precision = None,
+    ) -> Context:  # fmt: skip
+        """Return passages of the k rows that a search finds, word for word, cited, within a budget of tokens.
+
+        Tokens are counted by the encoder's own tokenizer. Nothing is written that does not stand in a row.
+        """
+        ask = declared_ask(
+            self.spec, question, k=k, method=method, like=like, unlike=unlike, diverse=diverse, rerank=rerank,
+            filter=self._filter(where), precision=self._share(precision),
+        )  # fmt: skip
+        return self._engine_of().context(ask, self._answer(ask), tokens=tokens)
+
+    def _filter(self, where: Where) -> Filter | None:
+        name = self.spec.name
+        return read_where(where, self.spec, lambda: self._engine_of().reader.key_types(name))
+
+    def _share(self, precision: Precision) -> float | None:
+        return (self.spec.evaluation or Evaluation()).answer_precision if precision == "declared" else precision
+
+    def _answer(self, ask: Ask) -> Hits:
+        hits = self._engine_of().answer(ask)
+        if ask.text and self.spec.evaluation and self.spec.evaluation.shadow:
+            self._engine_of().reader.record(self.spec.name, ask.text)
+        return hits
+
+    def _engine_of(self) -> SearchEngine:
         if self._engine is None:
             self._engine = self.workspace.search(self.spec.name)
-        asked = image if image is None or isinstance(image, bytes) else read_question(str(image))
-        hits = self._engine.search(question, image=asked, k=k, method=method)
-        if question and self.spec.evaluation and self.spec.evaluation.shadow:
-            self._engine.reader.record(self.spec.name, question)
-        return hits
+        return self._engine
 
     def vector(self, question: str) -> AskedVector:
         """Return a question's vector and what encoded it, for the functions of docs/sql.md."""
@@ -125,13 +171,26 @@ class CollectionClient:
     def evaluate(
         self,
         *,
-        method: Literal["vector", "exact"] = "vector",
+        method: Method = "vector",
+        methods: Sequence[Method] = (),
+        generations: Sequence[int] = (),
         queries: str | None = None,
         qrels: str | None = None,
         synthetic: bool = False,
     ) -> Evaluated:
-        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows."""
-        return evaluate_live(self._store, method=method, queries=queries, qrels=qrels, synthetic=synthetic)
+        """Score the live generation on judged queries, or on ``synthetic`` ones made from words of its rows.
+
+        ``methods`` and ``generations`` that are still kept are scored beside each other, and every pair is tested.
+        """
+        return evaluate_live(
+            self._store, method=method, methods=methods, generations=generations, queries=queries, qrels=qrels,
+            synthetic=synthetic,
+        )  # fmt: skip
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that it can be asked by."""
+        return live_methods(self._store)
 
     def export(
         self,
@@ -183,3 +242,7 @@ class CollectionClient:
     @property
     def _store(self) -> CollectionStore:
         return CollectionStore(self.workspace, self.spec)
+
+
+def _image(given: str | Path | bytes | None) -> bytes | None:
+    return given if given is None or isinstance(given, bytes) else read_question(str(given))

@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from vector_assets.commands import asking, declaring, export, failures, running, serving
+from vector_assets.commands import asking, declaring, evaluating, export, failures, running, serving
 from vector_assets.commands.common import fail
 from vector_assets.errors import VectorAssetsError
 
@@ -29,7 +29,7 @@ for _command in (
     running.materialize,
     asking.status,
     asking.search,
-    asking.evaluate,
+    evaluating.evaluate,
     running.promote,
     running.rollback,
     failures.failures,

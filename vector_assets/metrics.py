@@ -97,16 +97,7 @@ def paired_bootstrap(
     if before.shape != after.shape or before.ndim != 1 or not before.size:
         raise ValueError(f"paired scores must be two equal, non-empty rows, found {before.shape} and {after.shape}")
     gains = after - before
-    generator = np.random.default_rng(seed)
-    block = max(1, _DRAWS_AT_ONCE // gains.size)
-    means = np.concatenate(
-        [
-            gains[generator.integers(gains.size, size=(min(block, samples - start), gains.size), dtype=np.int32)].mean(
-                1
-            )
-            for start in range(0, samples, block)
-        ]
-    )
+    means = _resampled_means(gains, samples, seed)
     low, high = np.quantile(means, [0.025, 0.975])
     # One is added to both counts because the observed sample is itself one of the possible ones: p is never 0.
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
@@ -119,6 +110,41 @@ def paired_bootstrap(
         low=float(low),
         high=float(high),
         p=min(1.0, 2 * (tail + 1) / (samples + 1)),
+    )
+
+
+def bootstrap_interval(values: ArrayLike, *, samples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of one number per query, by resampling queries. None raise ValueError."""
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1 or not scores.size:
+        raise ValueError(f"an interval needs a non-empty row of scores, found {scores.shape}")
+    low, high = np.quantile(_resampled_means(scores, samples, seed), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p-values made larger for having made so many comparisons (Holm 1979), in the order given.
+
+    Each holds at any level whichever and however many differences are real.
+    """
+    found = [0.0] * len(ps)
+    largest = 0.0
+    for place, number in enumerate(sorted(range(len(ps)), key=lambda n: ps[n])):
+        largest = max(largest, min(1.0, (len(ps) - place) * ps[number]))
+        found[number] = largest
+    return found
+
+
+def _resampled_means(values: Scores, samples: int, seed: int) -> Scores:
+    generator = np.random.default_rng(seed)
+    block = max(1, _DRAWS_AT_ONCE // values.size)
+    return np.concatenate(
+        [
+            values[
+                generator.integers(values.size, size=(min(block, samples - start), values.size), dtype=np.int32)
+            ].mean(1)
+            for start in range(0, samples, block)
+        ]
     )
 
 

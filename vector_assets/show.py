@@ -161,6 +161,7 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "candidate": lambda values: f"{values.get('decision')}: {values.get('reason')}",
     "index": lambda values: f"generation {values.get('generation')} is live ({values.get('action')})",
     "export": _exported,
+    "chunkings": lambda values: str(values.get("said")),
     "scores": lambda values: f"{values.get('evaluated')} evaluated now; {values.get('main_scores')}",
 }
 
@@ -186,6 +187,13 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
             else "not measured"
         )
         console.print(f"  generation {status.generation} is live, coverage {status.coverage:.4f}, recall@10 {recall}")
+        if status.index and status.index_bytes is not None:
+            changed = f", {status.index_changed:.0%} of its rows changed since" if status.index_changed else ""
+            console.print(f"  index: {status.index}, {status.index_bytes / 2**20:,.1f} MiB{changed}")
+        if status.index_worn:
+            console.print(f"  maintenance will build the index anew: {status.index_worn}", soft_wrap=True)
+        if status.truncated:
+            console.print(f"  {status.truncated:,} vectors are of texts that the encoder cut off")
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
             console.print(f"  {space}: checkpoint {digest[:12]}")
@@ -214,23 +222,42 @@ def show_arms(console: Console, arms: Sequence[Arm]) -> None:
 
 
 def hits_json(hits: Hits) -> dict[str, object]:
-    """Return ``{"hits": [{"id", "score", "row", "stale"?, "chunk"?}], "method", "generation", "ms"}``."""
+    """Return ``{"hits": [{"id", "score", "row", "parts"?, "stale"?, "chunk"?}], "method", "generation", "ms"}``.
+
+    ``reranked_by`` stands beside them where a model read the rows. Where scores are calibrated a hit has its
+    ``probability``; where a precision was asked there are ``answered``, ``precision`` and ``threshold`` as well.
+    """
     found = []
     for hit in hits.hits:
         one: dict[str, object] = {"id": hit.id, "score": hit.score, "row": dict(hit.row)}
+        if hit.parts:
+            one["parts"] = dict(hit.parts)
         if hit.stale:
             one["stale"] = True
+        if hit.probability is not None:
+            one["probability"] = round(hit.probability, 6)
         if hit.chunk:
-            one["chunk"] = {name: value for name, value in asdict(hit.chunk).items() if name != "stale" or value}
+            one["chunk"] = {
+                name: value for name, value in asdict(hit.chunk).items() if value or name not in ("stale", "headings")
+            }
         found.append(one)
-    return {"hits": found, "method": hits.method, "generation": hits.generation, "ms": round(hits.ms, 2)}
+    beside = {"reranked_by": hits.reranked_by} if hits.reranked_by else {}
+    told: dict[str, object] = {"hits": found, "method": hits.method, "generation": hits.generation}
+    if hits.floor:
+        told |= {"answered": bool(found), "precision": hits.floor.precision, "threshold": hits.floor.score}
+    return {**told, "ms": round(hits.ms, 2), **beside}
 
 
 def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None:
     """Print hits, best first: score, id, and the beginning of the row's texts."""
     for hit in hits.hits[:limit]:
         console.print(
-            Text.assemble((f"{hit.score:.3f}  ", "cyan"), (hit.id, "bold"), ("  (stale)", "red") if hit.stale else "")
+            Text.assemble(
+                (f"{hit.score:.3f}  ", "cyan"),
+                (hit.id, "bold"),
+                _likely(hit),
+                ("  (stale)", "red") if hit.stale else "",
+            )
         )
         shown = _summary(hit)
         if shown:
@@ -241,9 +268,13 @@ def show_hits(console: Console, hits: Hits, *, limit: int | None = None) -> None
                 Text(f"       … {cut} …", style="dim"), Text("(stale)" if hit.chunk.stale else "", style="red")
             )
     if not hits.hits:
-        console.print("no hits")
+        console.print(hits.floor.why if hits.floor else "no hits", soft_wrap=True, markup=False)
     if limit is None:
         console.print(f"generation {hits.generation}, {hits.method}, {hits.ms:.0f} ms", style="dim")
+
+
+def _likely(hit: Hit) -> str:
+    return "" if hit.probability is None else f"  {100 * hit.probability:.0f} % likely"
 
 
 def _summary(hit: Hit) -> str:

@@ -30,6 +30,9 @@ def test_a_table_of_token_vectors_serves_and_is_scored_from_yaml(
     for asked, best in (("d7 b7", "r7"), ("E3", "r3")):
         found = json.loads(project.command("search", name, asked, "-k", "3", "--json").stdout)
         assert found["hits"][0]["id"] == best
+    kept = project.command("search", name, "d7 b7", "--where", "id in (r3, r4)", "--where", "not id = r3", "--json")
+    assert [hit["id"] for hit in json.loads(kept.stdout)["hits"]] == ["r4"]
+    refused(project.command("search", name, "d7", "--where", "txt = b7"), "'txt' is not a field", "id, text")
     (tmp_path / "q.jsonl").write_text('{"_id": "q", "text": "b5 d5"}\n')
     (tmp_path / "r.tsv").write_text("q\tr5\t1\n")
     files = ("--queries", str(tmp_path / "q.jsonl"), "--qrels", str(tmp_path / "r.tsv"))

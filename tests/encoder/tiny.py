@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 WORDS = [f"{letter}{number}" for letter in "abcdefgh" for number in range(30)]
 
 
-def make_tiny_bert(folder: Path, *, layers: int = 3, seed: int = 0, pooling: str = "mean", limit: int = 32) -> Path:
+def make_tiny_bert(
+    folder: Path, *, layers: int = 3, seed: int = 0, pooling: str = "mean", limit: int = 32,
+    words: Sequence[str] = WORDS,
+) -> Path:  # fmt: skip
     """Write weights, tokenizer (whole words, lower-cased) and modules; hidden 32, 4 heads."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(seed)
-    vocabulary = {token: place for place, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}
+    vocabulary = {token: place for place, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
     config = BertConfig(
         vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=64, initializer_range=0.3,

@@ -11,6 +11,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import WRONG, materialize, measure, search, states
 
 from vector_assets.errors import CoverageError, IntegrityError, NotFound
+from vector_assets.index.recall import Found
 from vector_assets.index.swap import promote, roll_back, settle
 from vector_assets.stores.workspace import Workspace
 
@@ -86,9 +87,9 @@ def test_failed_integrity_blocks_even_a_promotion_by_hand(
     else:
         exact = store.neighbours
 
-        def deaf(generation: object, queries: object, *, k: int, ef_search: int | None) -> list[list[float]]:
+        def deaf(generation: object, queries: object, *, k: int, ef_search: int | None) -> Found:
             found = exact(generation, queries, k=k, ef_search=ef_search)  # type: ignore[arg-type]
-            return found if ef_search is None else [[9.0] * len(each) for each in found]
+            return found if ef_search is None else Found([[9.0] * len(each) for each in found.distances])
 
         monkeypatch.setattr(store, "neighbours", deaf)
     store.embed()

@@ -10,8 +10,8 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.index.recall import choose_ef_search
+from vector_assets.index.size_planner import index_memory_mb
 from vector_assets.records import Generation, Vectors
-from vector_assets.stores.indexes import index_memory_mb
 from vector_assets.stores.workspace import Workspace
 
 DIMS, ROWS = 32, 4000
@@ -199,6 +199,7 @@ def test_an_empty_table_is_sound(workspace: Workspace, declare: Declare, animals
 
 
 def test_memory_grows_with_the_index_up_to_a_share_of_the_machine() -> None:
-    assert index_memory_mb(0, 384, 4) == 64
-    assert index_memory_mb(1_000_000, 384, 4) > index_memory_mb(100_000, 384, 4) > index_memory_mb(100_000, 384, 2)
-    assert index_memory_mb(10**9, 2000, 4) == index_memory_mb(10**10, 2000, 4)
+    assert index_memory_mb(0, 384) == 64
+    half = index_memory_mb(100_000, 384, precision="half")
+    assert index_memory_mb(1_000_000, 384) > index_memory_mb(100_000, 384) > half
+    assert index_memory_mb(10**9, 2000) == index_memory_mb(10**10, 2000)

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from vector_assets.errors import RecallError
 from vector_assets.index.decide import decide, decide_first
 from vector_assets.index.integrity import check_canaries_found, check_coverage, check_norms, check_recall
 from vector_assets.index.lexical import bm25_rankings
-from vector_assets.index.recall import EF_SEARCH, choose_ef_search, measure_recall, recall_at_k
+from vector_assets.index.recall import Found, choose_ef_search, measure_recall, questions_of, recall_at_k
 from vector_assets.index.retrieve import exact_rankings
+from vector_assets.index.size_planner import EF_SEARCH
 from vector_assets.metrics import evaluate, ranked
 from vector_assets.records import Comparison, JudgedQuery
 
@@ -28,19 +28,22 @@ def test_recall_counts_distances_not_names() -> None:
     assert recall_at_k([0.1, 0.1, 0.1], [0.1]) == 1, "never above 1"
 
 
-def test_recall_is_a_mean_and_a_worst() -> None:
-    recall = measure_recall([[0.1, 0.2], [0.1, 0.9]], [[0.1, 0.2], [0.1, 0.2]], ef_search=40)
+def test_recall_is_a_mean_and_a_worst_with_its_error_and_times() -> None:
+    found = Found([[0.1, 0.2], [0.1, 0.9]], [1.0, 3.0])
+    recall = measure_recall(found, [[0.1, 0.2], [0.1, 0.2]], ef_search=40)
     assert (recall.mean, recall.worst, recall.queries, recall.ef_search) == (0.75, 0.5, 2, 40)
+    assert recall.error == pytest.approx(0.25 / math.sqrt(2))
+    assert (recall.p50, recall.p99) == pytest.approx((2.0, 2.98))
     with pytest.raises(ValueError, match="argument"):
-        measure_recall([[0.1]], [[0.1], [0.2]], ef_search=40)
+        measure_recall(Found([[0.1]]), [[0.1], [0.2]], ef_search=40)
 
 
 def _index(needed: int, asked: list[int | None]):  # type: ignore[no-untyped-def]
     """An index that finds one of two below a width, and both from it on."""
 
-    def search(ef_search: int | None) -> list[list[float]]:
+    def search(ef_search: int | None) -> Found:
         asked.append(ef_search)
-        return [[0.1, 0.2 if ef_search is None or ef_search >= needed else 0.9]] * 3
+        return Found([[0.1, 0.2 if ef_search is None or ef_search >= needed else 0.9]] * 3)
 
     return search
 
@@ -48,21 +51,53 @@ def _index(needed: int, asked: list[int | None]):  # type: ignore[no-untyped-def
 def test_the_smallest_width_that_is_enough_is_chosen() -> None:
     asked: list[int | None] = []
     tried = choose_ef_search(_index(100, asked), recall=0.98, worst_recall=None)
-    assert asked == [None, 40, 60, 80, 120], "the exact scan once, then widths in order, none beyond the one chosen"
-    assert [(recall.ef_search, recall.mean) for recall in tried] == [(40, 0.5), (60, 0.5), (80, 0.5), (120, 1.0)]
+    assert asked == [None, 40, 60, 80, 120, 100, 90, 95], "widths in order, then between the last two"
+    assert [(each.ef_search, each.mean) for each in tried] == [
+        (40, 0.5), (60, 0.5), (80, 0.5), (90, 0.5), (95, 0.5), (120, 1.0), (100, 1.0),
+    ], "from narrow to wide, and the chosen one last"  # fmt: skip
     asked.clear()
     assert choose_ef_search(_index(100, asked), recall=0.5, worst_recall=None)[-1].ef_search == 40
-    assert choose_ef_search(_index(100, asked), recall=0.5, worst_recall=0.6)[-1].ef_search == 120
+    assert asked == [None, 40], "never below pgvector's own default"
+    assert choose_ef_search(_index(100, asked), recall=0.5, worst_recall=0.6)[-1].ef_search == 100
+
+
+def test_the_mean_is_met_by_its_error_where_a_width_does_so() -> None:
+    """Of 100 queries 3 miss at 40 and 1 at 120: .97 is met by both, and surely by the second only."""
+
+    def search(width: int | None) -> Found:
+        missing = 0 if width is None else 3 if width < 120 else 1
+        return Found([[0.9]] * missing + [[0.1]] * (100 - missing))
+
+    assert choose_ef_search(search, recall=0.97, worst_recall=None, widths=(40, 120))[-1].ef_search > 40
+    assert choose_ef_search(search, recall=0.97, worst_recall=None, widths=(40, 80))[-1].ef_search == 40, (
+        "where no width does, the mean itself counts"
+    )
 
 
 def test_no_width_is_enough() -> None:
     asked: list[int | None] = []
-    with pytest.raises(RecallError) as caught:
-        choose_ef_search(_index(10**6, asked), recall=0.98, worst_recall=0.9)
+    tried = choose_ef_search(_index(10**6, asked), recall=0.98, worst_recall=0.9)
     assert asked == [None, *EF_SEARCH]
-    assert str(caught.value) == (
-        "recall@10 is 0.500 (worst query 0.50) at ef_search 1000, the widest; declared 0.98 (worst 0.9): declare less"
+    assert tried[-1].ef_search == 1000 and not tried[-1].holds(0.98, 0.9)
+    checked = check_recall(0.5, 0.5, declared=0.98, declared_worst=0.9, ef_search=1000)
+    assert checked.summary == (
+        "recall@10 0.5000, worst query 0.50, at ef_search 1000; declared 0.98, worst 0.9; no search of this index is "
+        "wide enough: declare less, or index: {type: exact}"
     )
+
+
+def test_questions_made_of_rows_are_rows_and_what_lies_between() -> None:
+    rows = np.array([[1, 0], [0, 1], [0, 1], [0, -1]], np.float32)
+    made = questions_of(rows)
+    root = math.sqrt(0.5)
+    assert made == pytest.approx(np.array([[1, 0], [0, 1], [root, root]])), "between opposite ones there is nothing"
+    assert questions_of(rows[:1]).tolist() == [[1, 0]] and questions_of(rows[:0]).shape == (0, 2)
+
+
+def test_without_an_index_recall_is_one() -> None:
+    asked: list[int | None] = []
+    (only,) = choose_ef_search(_index(10**6, asked), recall=1, worst_recall=1, widths=())
+    assert (only.mean, only.worst, only.ef_search, asked) == (1, 1, 0, [None])
 
 
 def test_the_widths_are_what_pgvector_takes() -> None:

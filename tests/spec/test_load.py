@@ -126,11 +126,14 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
         ),
         (
             ("[title]", "[title], chunk: {by: word}"),
-            ["7: spaces.text.chunk.by: found 'word'; expected one of none, sentence, paragraph"],
+            [
+                "7: spaces.text.chunk.by: found 'word'; expected one of none, sentence, window, "
+                "paragraph, tokens, markdown, code"
+            ],
         ),
         (
             ("[title]", "[title], chunk: {size: 100}"),
-            ["7: spaces.text.chunk.size: stands without by; expected by: sentence or by: paragraph beside it"],
+            ["7: spaces.text.chunk.size: stands without by; expected by: sentence, paragraph or the like beside it"],
         ),
         (
             ("[title]", "[title], chunk: {by: sentence, overlap: 150}"),

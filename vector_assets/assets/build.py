@@ -3,6 +3,7 @@
 import dagster as dg
 
 from vector_assets.assets.candidate import build_candidate
+from vector_assets.assets.chunkings import build_chunkings
 from vector_assets.assets.drift import build_drift
 from vector_assets.assets.embeddings import build_embeddings
 from vector_assets.assets.encoder import build_encoder
@@ -38,6 +39,7 @@ def build_definitions(collection: Collection) -> dg.Definitions:
         build_index(collection),
         build_map(collection),
         *([build_export(collection, collection.export)] if collection.export else []),
+        *(build_chunkings(collection) for _ in stage_keys(collection, "chunkings")),
         *([build_scores(collection, collection.scores)] if collection.scores else []),
     ]
     sensors: list[dg.SensorDefinition] = [build_automation_sensor(collection)]

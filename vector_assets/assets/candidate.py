@@ -6,11 +6,14 @@ from typing import Any, cast
 import dagster as dg
 
 from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.evaluating import generation_metadata
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import comparison_table, numbers, table
+from vector_assets.assets.metadata import comparison_table, dagster_tags, numbers, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.index.integrity import CHECKS
 from vector_assets.spec import Collection
+from vector_assets.stores.calibrations import calibrate_vectors
+from vector_assets.stores.candidate_runs import log_generation, logged
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.measuring import Measured, measure_newest
 
@@ -60,9 +63,14 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         store = CollectionStore(workspace.open(), collection)
         measured = measure_newest(store, maintenance=config.maintenance, log=context.log.info)
+        learned = measured.sound and calibrate_vectors(store, measured.generation, context.log.info)
+        deciding = measured.now and measured.generation.state != "live"
+        told = logged(store, measured.generation)
+        if told is None or learned or deciding or config.maintenance:
+            told = log_generation(store, measured.generation, tags=dagster_tags(context))
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(measured.version),
-            metadata=_metadata(collection, measured),
+            metadata=_metadata(collection, measured) | generation_metadata(store, measured.generation, told),
             check_results=[
                 dg.AssetCheckResult(
                     check_name=check.name,
@@ -99,6 +107,8 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
         **numbers({f"search_{name}": value for name, value in cast(dict[str, float], values["evaluation"]).items()}),
     }
     found |= _compared(values)
+    words = cast(dict[str, str | None], values.get("index_words") or {})
+    found |= {f"index_{name}": dg.MetadataValue.text(said) for name, said in words.items() if said}
     recalls = cast(list[dict[str, float]], values["recalls"])
     if recalls:
         found["recall"] = table([dict(row) for row in recalls])

@@ -58,7 +58,14 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
         names = ["encoded", "reused", "unchanged", "removed", "empty", "failed", "truncated"]
         if newest.chunked is not None:
             names += ["chunks_encoded", "chunks_reused"]
+            rule = newest.parts[newest.chunked].chunk
+            names += ["unparsed"] if rule and rule.by == "code" else []
         counts = {name: getattr(report, name) for name in names}
+        if report.truncated:
+            context.log.warning(
+                f"{report.truncated:,} rows were longer than the encoder reads and were cut off there: "
+                + ("declare chunk:" if newest.chunked is None else "declare a smaller chunk.size")
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(stores.embeddings.content_version(newest)),
             metadata={

@@ -4,10 +4,12 @@ import dagster as dg
 
 from vector_assets.assets.conditions import when_inputs_change
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import digests, numbers, table
+from vector_assets.assets.metadata import dagster_tags, digests, numbers, table
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.index.swap import settle
 from vector_assets.spec import Collection
+from vector_assets.stores.calibrations import calibrate_live
+from vector_assets.stores.candidate_runs import log_generation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.outbox import project_live
 
@@ -44,6 +46,8 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
         store = CollectionStore(stores, collection)
         swapped = settle(store, store.catch_up, clean=config.maintenance)
         project_live(stores, collection.name)
+        if calibrate_live(store, swapped.live, context.log.info):
+            log_generation(store, swapped.live, tags=dagster_tags(context))
         context.log.info(f"generation {swapped.live.number} is live ({swapped.action})")
         if swapped.dropped:
             context.log.info(f"dropped, as no longer kept: generations {', '.join(map(str, swapped.dropped))}")

@@ -8,7 +8,7 @@ from vector_assets.spec import Collection
 STAGES = ("raw", "training_set", "encoder", "embeddings", "candidate", "index", "map", "export", "scores")
 
 #: Stages that run only when they are named: in no schedule, by no condition, not with all the others.
-ON_REQUEST = ("learning_curve",)
+ON_REQUEST = ("learning_curve", "chunkings")
 
 
 def key(stage: str, collection: Collection, space: str | None = None) -> dg.AssetKey:
@@ -25,6 +25,8 @@ def stage_keys(collection: Collection, stage: str) -> list[dg.AssetKey]:
         return [key(stage, collection, name) for name in curved]
     if stage == "encoder":
         return [key(stage, collection, name) for name in collection.spaces]
+    if stage == "chunkings" and not (collection.evaluation and collection.evaluation.chunkings):
+        return []
     if stage == "export" and collection.export is None:
         return []
     if stage == "scores" and collection.scores is None:

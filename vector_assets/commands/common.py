@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,7 +25,23 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 CollectionArgument = Annotated[str, typer.Argument(help="Name of a collection.", show_default=False)]
-MethodOption = Annotated[str, typer.Option(help="vector uses the index, exact scans all vectors, bm25 counts words.")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help="Only rows for which this holds: 'topic = cs', 'price < 10 and not topic in (a, b)'; repeat it for more.",
+        metavar="FILTER",
+        show_default=False,
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Leave out hits below the score from which this share of answers is right: 0.9, or declared.",
+        metavar="SHARE",
+        show_default=False,
+    ),
+]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -55,6 +71,19 @@ def checked_method(method: str) -> Method:
     if method not in METHODS:
         raise UserError(f"--method {method}: expected {' or '.join(METHODS)}")
     return method
+
+
+def checked_precision(precision: str | None) -> float | Literal["declared"] | None:
+    """Return ``--precision`` as a share, or raise UserError; a number of percent is a slip, not a wish."""
+    if precision is None or precision == "declared":
+        return None if precision is None else "declared"
+    try:
+        share = float(precision)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise UserError(f"--precision {precision}: expected a share between 0 and 1, such as 0.9, or declared")
+    return share
 
 
 def print_json(value: object) -> None:

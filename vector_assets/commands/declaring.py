@@ -98,6 +98,8 @@ def plan(
         print_json(dataclasses.asdict(found))
         return
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
+    if found.truncated:
+        out.print(f"about {found.truncated:,} of them of texts longer than the encoder reads: chunk: cuts them first")
     if found.seconds is None or found.rows_per_second is None:
         out.print("how long that takes is not known yet: messages are not looked at before they are taken")
     elif found.encode:
@@ -111,6 +113,8 @@ def plan(
             )
         table, index = found.table_bytes / 2**20, found.index_bytes / 2**20
         out.print(f"about {table:,.1f} MiB of table and {index:,.1f} MiB of indexes")
+    if found.index:
+        out.print(f"index: {found.index}", soft_wrap=True, markup=False)
     if found.trains:
         out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")
     out.print(f"changes: {found.changes.said}", soft_wrap=True, markup=False)

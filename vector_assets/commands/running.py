@@ -25,7 +25,7 @@ def materialize(
         list[str] | None,
         typer.Option(
             "--stage",
-            help="Only these stages; repeat it. training_set draws anew; learning_curve runs only when named.",
+            help="Only these stages; repeat it. training_set draws anew; learning_curve, chunkings run only by name.",
         ),
     ] = None,
     sweep: Annotated[

@@ -13,6 +13,7 @@ from vector_assets.embedding.encoding import ROW_FAULTS, Coder
 from vector_assets.embedding.text import row_chunks, row_input
 from vector_assets.records import Chunk, EmbeddedRow, Encoded, Generation, Input, PendingRow, Vectors
 from vector_assets.source.sentences import Span
+from vector_assets.source.token_chunks import TokenSpans
 
 # Vectors that are held at once; a row with more is held by itself.
 CHUNKS_AT_ONCE = 1024
@@ -33,6 +34,7 @@ class Draft:
     encoded: bool = False
     fresh: int = 0
     error: str = ""
+    parsed: bool = True  # False of code that had to be cut as if it were prose
 
     @property
     def place(self) -> slice:
@@ -40,16 +42,19 @@ class Draft:
         return slice(self.at, self.at + len(self.spans))
 
 
-def draft_groups(page: Sequence[PendingRow], generation: Generation) -> Iterator[list[Draft]]:
+def draft_groups(
+    page: Sequence[PendingRow], generation: Generation, tokens: TokenSpans | None = None
+) -> Iterator[list[Draft]]:
     """Cut a page into groups of half its rows, with at most CHUNKS_AT_ONCE vectors together.
 
     Halves, because one group is written while the next is encoded: both together are what a kill can lose.
+    ``tokens`` are those of the chunked space's encoder, where its chunks are counted in them.
     """
     half = (len(page) + 1) // 2 if len(page) >= FEW else len(page)
     group: list[Draft] = []
     count = 0
     for row in page:
-        draft = _draft(row, generation)
+        draft = _draft(row, generation, tokens)
         if group and (len(group) == half or count + len(draft.spans) > CHUNKS_AT_ONCE):
             yield group
             group, count = [], 0
@@ -65,22 +70,22 @@ def is_large(group: Sequence[Draft]) -> bool:
     return len(group[0].spans) > CHUNKS_AT_ONCE
 
 
-def _draft(row: PendingRow, generation: Generation) -> Draft:
+def _draft(row: PendingRow, generation: Generation, tokens: TokenSpans | None) -> Draft:
     try:
         inputs = [row_input(values, part.kind) for values, part in zip(row.inputs, generation.parts, strict=True)]
         chunked = generation.chunked
         whole = "\n".join(text for text in inputs if isinstance(text, str))
         images = [image for image in inputs if isinstance(image, bytes)]
         spans: Sequence[Span] = [(0, len(whole))] if whole.strip() or images else []
-        own_text = False
+        own_text, parsed = False, True
         if chunked is not None:
             rule = generation.parts[chunked].chunk
             assert rule is not None
-            text, found = row_chunks(row.inputs[chunked], rule)
+            text, cut = row_chunks(row.inputs[chunked], rule, tokens)
             # A row with nothing but its other spaces has one vector of those.
-            own_text, spans, whole = bool(found), found or [(0, 0)] * bool(spans), text
+            own_text, spans, whole, parsed = bool(cut.spans), cut.spans or [(0, 0)] * bool(spans), text, cut.parsed
         digests = tuple(_digest(whole[start:stop], () if own_text else images) for start, stop in spans)
-        return Draft(row, tuple(inputs), tuple(spans), digests, own_text)
+        return Draft(row, tuple(inputs), tuple(spans), digests, own_text, parsed=parsed)
     except ROW_FAULTS as error:
         return Draft(row, error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 

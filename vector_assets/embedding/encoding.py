@@ -12,7 +12,8 @@ import numpy as np
 
 from vector_assets.encoder.image.samples import probe_image
 from vector_assets.errors import EncoderError, ProviderBusy
-from vector_assets.records import Encoded, Encoder, Input, Part
+from vector_assets.records import Encoded, Encoder, Generation, Input, Part, Tokenizes
+from vector_assets.source.token_chunks import TokenSpans
 
 # What an encoder raises for an input it cannot take; anything else is a fault of ours and ends the run.
 ROW_FAULTS = (ValueError, TypeError, RuntimeError, IndexError, OverflowError)
@@ -61,9 +62,7 @@ class Coder:
         takes a plain one; else the error ends the run, and no row is blamed for a lost device. Raises EncoderError
         when one text alone does not fit into memory, ProviderBusy when patience ends.
         """
-        if self._encoders is None:  # loading asks a provider for the canaries
-            self._encoders = self._patiently(self._load, part)
-        encoder = self._encoders[part.space]
+        encoder = self._encoder(part)
         errors: dict[int, str] = {}
         todo, halved = [(0, len(texts))], False
         while todo:
@@ -94,6 +93,18 @@ class Coder:
         if errors:
             self._probe(part, encoder)
         return errors
+
+    def token_spans(self, generation: Generation) -> TokenSpans | None:
+        """Where the tokens of the chunked space's encoder stand, when its chunks are counted in them: loads it."""
+        part = None if generation.chunked is None else generation.parts[generation.chunked]
+        if part is None or part.chunk is None or part.chunk.by != "tokens":
+            return None
+        return token_spans_of(self._encoder(part), part.space)
+
+    def _encoder(self, part: Part) -> Encoder:
+        if self._encoders is None:  # loading asks a provider for the canaries
+            self._encoders = self._patiently(self._load, part)
+        return self._encoders[part.space]
 
     def _probe(self, part: Part, encoder: Encoder) -> None:
         plain, called = (probe_image(), "image") if part.kind == "image" else (PROBE, "sentence")
@@ -145,6 +156,15 @@ class Coder:
                 )
             self.backoff.sleep(pause)
             waited += pause
+
+
+def token_spans_of(encoder: Encoder, space: str) -> TokenSpans:
+    """Return where an encoder's tokens stand in a text. Raises EncoderError for one that does not tell."""
+    if not isinstance(encoder, Tokenizes):
+        raise EncoderError(
+            f"space {space}: its encoder does not tell its tokens; expected another chunk.by than tokens"
+        )
+    return encoder.token_spans
 
 
 def is_memory_fault(error: BaseException) -> bool:

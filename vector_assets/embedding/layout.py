@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
-from vector_assets.errors import UserError
-from vector_assets.records import ChunkRule, Generation, Part
-from vector_assets.spec import Collection, Space
-
-# What pgvector can index as one column.
-VECTOR_DIMS = 2000
-HALFVEC_DIMS = 4000
+from vector_assets.embedding.fitting import fit
+from vector_assets.records import ChunkRule, Generation, IndexType, Part, Precision
+from vector_assets.spec import Chunking, Collection, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +21,17 @@ class Layout:
     dims: int
     vector_type: Literal["vector", "halfvec"]
     checkpoint_set: str
+    index_type: IndexType = "hnsw"
+    precision: Precision = "float32"
 
     def describes(self, generation: Generation, collection: Collection) -> bool:
-        """Tell whether a generation holds just these vectors, with the columns that are declared beside them."""
+        """Tell whether a generation holds just these vectors, indexed so, with the columns declared beside them."""
         return (
             generation.checkpoint_set == self.checkpoint_set
             and generation.filters == tuple(collection.filters)
             and generation.metric == collection.index.metric
+            and (generation.vector_type, generation.index_type, generation.precision)
+            == (self.vector_type, self.index_type, self.precision)
         )
 
 
@@ -47,31 +47,37 @@ def plan_layout(collection: Collection, encoders: Mapping[str, SpaceEncoder]) ->
     """Lay the spaces' parts side by side, in declared order.
 
     The digest covers each space's name, fields, width, checkpoint and, where it is cut into chunks, how: another
-    checkpoint, field, order or size is another meaning, hence another generation. Raises UserError beyond 4,000
-    dimensions.
+    checkpoint, field, order or size is another meaning, hence another generation. So is another index, of the same
+    meaning. How chunks make a row's score is neither: it is asked of the same vectors. Raises UserError for dimensions
+    that the declared index cannot hold.
     """
     parts: list[Part] = []
     offset = 0
     for name, space in collection.spaces.items():
         encoder = encoders[name]
         fields = tuple(space.fields)
-        parts.append(Part(name, offset, encoder.dims, encoder.digest, fields, chunk_rule(space), space.kind))
-        offset += encoder.dims
-    if offset > HALFVEC_DIMS:
-        raise UserError(
-            f"collection {collection.name}: its spaces make {offset} dimensions; expected {HALFVEC_DIMS} at most, "
-            "which is what pgvector indexes: use a narrower encoder or fewer spaces"
+        rule = chunk_rule(space)
+        parts.append(
+            Part(name, offset, encoder.dims, encoder.digest, fields, rule, space.kind, space.chunk.best if rule else 1)
         )
+        offset += encoder.dims
+    fitted = fit(collection.index, offset, where=f"collection {collection.name}")
     # A space without chunks is written as it was before there were any: its generations stay what they are.
     meaning = [
-        [part.space, part.dims, part.checkpoint, list(part.fields), *([asdict(part.chunk)] if part.chunk else [])]
+        [part.space, part.dims, part.checkpoint, list(part.fields), *([part.chunk.meaning()] if part.chunk else [])]
         for part in parts
     ]
     digest = hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
-    return Layout(tuple(parts), offset, "vector" if offset <= VECTOR_DIMS else "halfvec", digest)
+    return Layout(tuple(parts), offset, fitted.vector_type, digest, collection.index.type, fitted.precision)
 
 
 def chunk_rule(space: Space) -> ChunkRule | None:
     """How a space cuts its texts, with what was left out filled in; None where it does not."""
-    chunk = space.chunk
-    return None if chunk.by == "none" else ChunkRule(chunk.by, chunk.limit, chunk.overlap)
+    return rule_of(space.chunk)
+
+
+def rule_of(chunk: Chunking) -> ChunkRule | None:
+    """The rule of a declared chunking; None where a text is one piece."""
+    if chunk.by == "none":
+        return None
+    return ChunkRule(chunk.by, chunk.limit, chunk.overlap, chunk.window, chunk.step, chunk.language or "python")

@@ -56,6 +56,7 @@ class _Counts:
     seen: int = 0
     chunks_encoded: int = 0
     chunks_reused: int = 0
+    unparsed: int = 0
 
 
 def embed(
@@ -77,7 +78,7 @@ def embed(
         written: Future[int] | None = None
         while (page := coming.result()) is not None:
             coming = reader.submit(next, pages, None)
-            for group in draft_groups(page, generation):
+            for group in draft_groups(page, generation, coder.token_spans(generation)):
                 if written and is_large(group):  # one long document in memory is enough
                     counts.stored += written.result()
                     written = None
@@ -105,6 +106,7 @@ def embed(
         seconds=time.perf_counter() - started,
         chunks_encoded=counts.chunks_encoded,
         chunks_reused=counts.chunks_reused,
+        unparsed=counts.unparsed,
     )
 
 
@@ -118,4 +120,5 @@ def _count(counts: _Counts, group: Sequence[Draft], rows: Sequence[EmbeddedRow])
         counts.reused += done and not draft.encoded
         counts.chunks_encoded += draft.fresh if done else 0
         counts.chunks_reused += len(row.chunks) - draft.fresh if done else 0
+        counts.unparsed += done and not draft.parsed
         counts.truncated += any(chunk.truncated for chunk in row.chunks)

@@ -54,7 +54,7 @@ def run_embeddings(
     reports = []
     for generation in targets.all:
         building = generation is targets.coming and generation.state == "building"
-        reuse = targets.live if building else None
+        reuse = targets.live if building and targets.live and targets.live.is_as_precise(generation) else None
         shown = progress
         if targets.live and building:
             shown = _keep_fresh(targets.live, generations, encoders, run_id=run_id, progress=progress)

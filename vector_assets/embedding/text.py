@@ -7,8 +7,9 @@ from datetime import datetime
 from itertools import accumulate
 
 from vector_assets.records import ChunkRule, Input, Kind, Value
-from vector_assets.source.chunking import chunk_spans
-from vector_assets.source.sentences import Span
+from vector_assets.source.chunking import Cut, cut_text
+from vector_assets.source.markdown import heading_path
+from vector_assets.source.token_chunks import TokenSpans
 
 
 def row_input(values: Sequence[Value], kind: Kind) -> Input:
@@ -36,12 +37,25 @@ def field_texts(values: Sequence[Value]) -> list[str]:
     return [text for text in map(_shown, values) if text]
 
 
-def row_chunks(values: Sequence[Value], rule: ChunkRule) -> tuple[str, list[Span]]:
-    """Return a row's text and its chunks as [start, stop) in it. No chunk reaches from one field into the next."""
+def row_chunks(values: Sequence[Value], rule: ChunkRule, tokens: TokenSpans | None = None) -> tuple[str, Cut]:
+    """Return a row's text and its chunks as [start, stop) in it. No chunk reaches from one field into the next.
+
+    ``tokens`` are the encoder's, for chunks by tokens.
+    """
     texts = field_texts(values)
     borders = list(accumulate(len(text) + 1 for text in texts))[:-1]
     text = "\n".join(texts)
-    return text, chunk_spans(text, rule, borders)
+    return text, cut_text(text, rule, borders, tokens)
+
+
+def row_headings(values: Sequence[Value], place: int) -> tuple[str, ...]:
+    """Return the headings of markdown that a place in a row's text stands below, those of its own field only."""
+    text, start = row_text(values), 0
+    for field in field_texts(values):
+        if place <= start + len(field):
+            return heading_path(text[: start + len(field)], place, start)
+        start += len(field) + 1
+    return ()
 
 
 def _shown(value: Value) -> str:

@@ -129,6 +129,13 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
     )
 
 
+def own_limit(folder: Path) -> int:
+    """Return how many tokens the model takes, special tokens included."""
+    names = ("config.json", "tokenizer_config.json", "sentence_bert_config.json")
+    config, tokenizer, wrapper = (read_json(folder / name, optional=True) for name in names)
+    return _own_limit(config, tokenizer, wrapper)
+
+
 def own_width(folder: Path) -> int:
     """Return how many dims the model itself gives, of which the contract may keep the first."""
     return _pooling(folder, read_json(folder / "config.json"))[1]

@@ -70,6 +70,21 @@ def _locate(name: str, *, folder: Path, models: ModelLookup | None, download: Do
     )
 
 
+def cached(repository: str, revision: str | None) -> Path:
+    """Return the folder of a repository that was fetched before; never goes online. Raises EncoderError without one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        at = f"@{revision}" if revision else ""
+        raise EncoderError(
+            f"hf:{repository}{at}: not in this machine's cache, and a search never goes online; "
+            f"fetch it first: hf download {repository}" + (f" --revision {revision}" if revision else "")
+        ) from None
+
+
 def _packaged_minilm() -> Path | None:
     spec = importlib.util.find_spec(MINILM_PACKAGE)  # finds without importing: its __init__ may do anything
     if spec is None or spec.origin is None:

@@ -8,15 +8,16 @@ from typing import Protocol
 
 import numpy as np
 
-from vector_assets.errors import RecallError
 from vector_assets.index.comparing import Asked, Asks, Compared, Compares, compare
 from vector_assets.index.decide import decide, decide_first, remark
 from vector_assets.index.integrity import Checked, check_norms, check_recall
-from vector_assets.index.recall import Recall, choose_ef_search
+from vector_assets.index.recall import Found, Recall, choose_ef_search, questions_of
 from vector_assets.records import Comparison, Decision, Generation, Vectors
 from vector_assets.spec import Collection, Evaluation
 
 RECALL_QUERIES = 200
+# Fewer real questions than this say little of the mean: the table's own vectors are asked as well.
+FEW = 50
 
 
 class BuiltIndex(Protocol):
@@ -42,12 +43,31 @@ class BuiltIndex(Protocol):
         """Memory that the build was given."""
         ...
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How widely it may be searched; none where there is no index."""
+        ...
+
+    @property
+    def options(self) -> tuple[tuple[str, int], ...]:
+        """What it was built with, by name."""
+        ...
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there is no larger one that finds more."""
+        ...
+
 
 class CandidateStore(Compares, Protocol):
     """What the candidate stage asks of Postgres; stores/collection.py implements it."""
 
-    def build(self, generation: Generation) -> BuiltIndex:
+    def build(self, generation: Generation, *, log: Callable[[str], None]) -> BuiltIndex:
         """Build the index where it is missing, and ANALYZE."""
+        ...
+
+    def build_larger(self, generation: Generation, *, log: Callable[[str], None]) -> BuiltIndex:
+        """Build the index anew with more links, beside the one in use."""
         ...
 
     def check_coverage(self, generation: Generation) -> Checked:
@@ -62,10 +82,8 @@ class CandidateStore(Compares, Protocol):
         """Return some vectors of the table."""
         ...
 
-    def neighbours(
-        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
-    ) -> list[list[float]]:
-        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+    def neighbours(self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None) -> Found:
+        """Return distances of the k nearest, and times; an exact scan when ``ef_search`` is None."""
         ...
 
 
@@ -111,15 +129,19 @@ def measure_candidate(
 
     ``lexical`` says whether BM25 is measured beside it.
     """
-    built = store.build(generation)
-    log(f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
+    built = store.build(generation, log=log)
+    log(_built(generation, built))
     canaries = encoders.canaries(generation)
     if not canaries.passed:
         # An encoder that is not what it was answers no questions: its check fails, and nothing else is asked of it.
         asked = Asked()
-    real = [] if asked.synthetic else _some([query.text for query in asked.judged])
-    questions = encoders.questions(generation, real) if real else None
-    recalls, recall_check = _recall(collection, generation, store, questions)
+    queries = _queries(generation, store, encoders, asked)
+    recalls, recall_check = _recall(collection, generation, store, queries, built.widths)
+    if not recall_check.passed and not built.is_large:
+        log(f"{recall_check.summary}: built again with more links")
+        built = store.build_larger(generation, log=log)
+        log(_built(generation, built))
+        recalls, recall_check = _recall(collection, generation, store, queries, built.widths)
     log(recall_check.summary)
     checks = (
         store.check_coverage(generation),
@@ -150,24 +172,49 @@ def _decide(
 
 
 def _recall(
-    collection: Collection, generation: Generation, store: CandidateStore, questions: Vectors | None
+    collection: Collection, generation: Generation, store: CandidateStore, queries: Vectors, widths: tuple[int, ...]
 ) -> tuple[tuple[Recall, ...], Checked]:
-    """Measure recall on the held-out questions, where there are some, else on vectors of the table itself."""
+    """Measure recall at ever wider searches until what is declared is met."""
     declared = collection.index
-    queries = store.sample(generation, RECALL_QUERIES) if questions is None else questions
 
-    def search(ef_search: int | None) -> list[list[float]]:
+    def search(ef_search: int | None) -> Found:
         return store.neighbours(generation, queries, k=10, ef_search=ef_search)
 
-    try:
-        recalls = choose_ef_search(search, recall=declared.recall, worst_recall=declared.worst_recall)
-    except RecallError as error:
-        return (), Checked("recall", passed=False, summary=str(error), numbers={})
+    recalls = choose_ef_search(search, recall=declared.recall, worst_recall=declared.worst_recall, widths=widths)
     chosen = recalls[-1]
     return recalls, check_recall(
         chosen.mean, chosen.worst, declared=declared.recall, declared_worst=declared.worst_recall,
-        ef_search=chosen.ef_search,
+        ef_search=chosen.ef_search, said=searched(generation, chosen.ef_search),
     )  # fmt: skip
+
+
+def searched(generation: Generation, width: int) -> str:
+    """Word how widely the index of a generation is searched."""
+    if generation.index_type == "exact":
+        return "by an exact scan"
+    if generation.index_type == "ivfflat":
+        return f"at {width} probes"
+    return f"at ef_search {width}" + (", all ranked again" if generation.precision == "binary" else "")
+
+
+def _built(generation: Generation, built: BuiltIndex) -> str:
+    if generation.index_type == "exact":
+        return f"no index is declared: all {built.rows} vectors are compared"
+    return (
+        f"index of {built.rows} vectors built in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB, "
+        f"{generation.index_type} of {generation.precision}"
+    )
+
+
+def _queries(generation: Generation, store: CandidateStore, encoders: CandidateEncoders, asked: Asked) -> Vectors:
+    """What recall is measured on: recent searches and held-out questions; where few, also made of rows."""
+    judged = () if asked.synthetic else asked.judged
+    real = _some(list(dict.fromkeys([*asked.recent, *(query.text for query in judged)])))
+    questions = encoders.questions(generation, real) if real else None
+    if questions is not None and len(questions) >= FEW:
+        return questions
+    made = questions_of(store.sample(generation, RECALL_QUERIES))
+    return made if questions is None else np.concatenate([questions, made])
 
 
 def _some(texts: list[str]) -> list[str]:

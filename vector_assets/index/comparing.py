@@ -160,4 +160,4 @@ def _rankings(generation: Generation, asked: Asked, store: Compares, encoders: A
     recent = [JudgedQuery(f"{_RECENT}{number}", text, {}) for number, text in enumerate(asked.recent)]
     all_of_them = [*asked.judged, *recent]
     questions = encoders.questions(generation, [query.text for query in all_of_them])
-    return exact_rankings(store.blocks(generation), np.ascontiguousarray(questions), all_of_them)
+    return exact_rankings(store.blocks(generation), np.ascontiguousarray(questions), all_of_them, top=generation.top)

@@ -36,7 +36,9 @@ def decide(
     A slice that is worse keeps live as well. On ``synthetic`` questions nothing is decided: a person has to.
     """
     if same_vectors:
-        return Decision("promote", "the vectors mean the same as live's; only columns beside them changed")
+        return Decision(
+            "promote", "the vectors mean the same as live's; what stands beside them or their index changed"
+        )
     if comparison is None:
         return Decision(
             "needs_evaluation",

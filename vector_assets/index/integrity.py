@@ -60,15 +60,18 @@ def check_norms(worst: float, *, dims: int, vector_type: str) -> Checked:
 
 
 def check_recall(
-    mean: float, worst: float, *, declared: float, declared_worst: float | None, ef_search: int
-) -> Checked:
+    mean: float, worst: float, *, declared: float, declared_worst: float | None, ef_search: int,
+    said: str | None = None,
+) -> Checked:  # fmt: skip
     """The index reaches the recall that was declared, as a mean and, where declared, for the worst query."""
     passed = mean >= declared and (declared_worst is None or worst >= declared_worst)
+    missed = "" if passed else "; no search of this index is wide enough: declare less, or index: {type: exact}"
     return Checked(
         "recall",
         passed,
-        f"recall@10 {mean:.4f}, worst query {worst:.2f}, at ef_search {ef_search}; declared {declared}"
-        + (f", worst {declared_worst}" if declared_worst is not None else ""),
+        f"recall@10 {mean:.4f}, worst query {worst:.2f}, {said or f'at ef_search {ef_search}'}; declared {declared}"
+        + (f", worst {declared_worst}" if declared_worst is not None else "")
+        + missed,
         {"mean": mean, "worst": worst, "ef_search": ef_search},
     )
 

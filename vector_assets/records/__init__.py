@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from vector_assets.records.embedding import (
     Chunk,
+    ChunkKind,
     ChunkRule,
     EmbeddedRow,
     EmbedReport,
     Generation,
     GenerationState,
+    IndexType,
     OldChunk,
     Part,
     PendingRow,
+    Precision,
     RowState,
 )
-from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Vectors
+from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Tokenizes, Vectors
 from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
 from vector_assets.records.source import (
     BadRow,
@@ -35,6 +38,7 @@ __all__ = [
     "ChangesReader",
     "Checkpoint",
     "Chunk",
+    "ChunkKind",
     "ChunkRule",
     "Comparison",
     "Decision",
@@ -44,6 +48,7 @@ __all__ = [
     "Encoder",
     "Generation",
     "GenerationState",
+    "IndexType",
     "Input",
     "Inputs",
     "JudgedQuery",
@@ -55,12 +60,14 @@ __all__ = [
     "Part",
     "PartedReader",
     "PendingRow",
+    "Precision",
     "RawRow",
     "RowState",
     "RunLog",
     "SourcePart",
     "SourceReader",
     "SplitName",
+    "Tokenizes",
     "TrainingSet",
     "Value",
     "Vectors",

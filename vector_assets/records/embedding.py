@@ -12,17 +12,28 @@ from numpy.typing import NDArray
 from vector_assets.records.encoder import Kind
 from vector_assets.records.source import Key, Value
 
+IndexType = Literal["hnsw", "ivfflat", "exact"]
+Precision = Literal["float32", "half", "binary"]
 GenerationState = Literal["building", "candidate", "live", "retired", "failed"]
 RowState = Literal["done", "empty", "failed"]
+ChunkKind = Literal["sentence", "window", "paragraph", "tokens", "markdown", "code"]
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRule:
-    """How a text is cut into chunks. Lengths are in characters."""
+    """How a text is cut into chunks. Lengths are in characters; by tokens, in tokens of the encoder."""
 
-    by: Literal["sentence", "paragraph"]
+    by: ChunkKind
     size: int  # no chunk is longer
     overlap: int = 0  # said again at the start of the next chunk of the same paragraph, at most
+    sentences: int = 3  # of a window
+    stride: int = 1  # sentences from the start of a window to that of the next
+    language: str = "python"  # of code
+
+    def meaning(self) -> dict[str, object]:
+        """What a digest of it covers: of what came later only what its kind reads, so that old digests hold."""
+        later = {"window": ("sentences", "stride"), "code": ("language",)}.get(self.by, ())
+        return {name: getattr(self, name) for name in ("by", "size", "overlap", *later)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,7 @@ class Part:
     fields: tuple[str, ...]
     chunk: ChunkRule | None = None
     kind: Kind = "text"
+    top: int = 1  # a row's score is the mean of its so many best chunks; a matter of the query, in no digest
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> Part:
@@ -52,6 +64,7 @@ class Part:
             fields=tuple(cast(list[str], stored["fields"])),
             chunk=ChunkRule(**cast(dict[str, Any], dict(chunk))) if chunk else None,
             kind=cast(Kind, stored.get("kind", "text")),
+            top=int(str(stored.get("top", 1))),
         )
 
     @property
@@ -73,8 +86,10 @@ class Generation:
     vector_type: Literal["vector", "halfvec"]
     filters: tuple[str, ...]
     metric: str
-    ef_search: int | None = None
+    ef_search: int | None = None  # or ivfflat.probes, or the candidates that an index of bits hands on
     decision: str | None = None
+    index_type: IndexType = "hnsw"
+    precision: Precision = "float32"  # of what the index holds; half is that of the column, too
 
     @property
     def table(self) -> str:
@@ -82,9 +97,23 @@ class Generation:
         return f"{self.collection}_g{self.number}"
 
     @property
+    def index_kind(self) -> str:
+        """What its index is called: ``hnsw of half``, ``exact``."""
+        return "exact" if self.index_type == "exact" else f"{self.index_type} of {self.precision}"
+
+    def is_as_precise(self, other: Generation) -> bool:
+        """Tell whether its vectors may be taken over by another: what was rounded to halves stays rounded."""
+        return self.vector_type == "vector" or other.vector_type == "halfvec"
+
+    @property
     def chunked(self) -> int | None:
         """Which part is cut into chunks; None when every row has exactly one vector."""
         return next((number for number, part in enumerate(self.parts) if part.chunk), None)
+
+    @property
+    def top(self) -> int:
+        """A row's score is the mean of so many of its best chunks, of all that it has where it has fewer: 1 is max."""
+        return 1 if self.chunked is None else self.parts[self.chunked].top
 
     @property
     def checkpoints(self) -> dict[str, str]:
@@ -178,3 +207,4 @@ class EmbedReport:
     seconds: float
     chunks_encoded: int = 0  # chunks whose text was encoded; an unchunked row is one
     chunks_reused: int = 0  # chunks that an old vector of the same text was taken over for
+    unparsed: int = 0  # rows whose code could not be parsed, and was cut by paragraphs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,15 @@ class Encoder(Protocol):
 
     def encode_queries(self, inputs: Inputs, /) -> Vectors:
         """Encode questions, in full precision."""
+        ...
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """What an encoder of texts may also do: tell where its tokens stand."""
+
+    def token_spans(self, text: str, /) -> list[tuple[int, int]]:
+        """Return [start, stop) of each token in characters, without special tokens, prefix and limit."""
         ...
 
 

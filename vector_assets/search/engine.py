@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from vector_assets.embedding.question import question_vectors
-from vector_assets.errors import NotLive
+from vector_assets.encoder.text.counting import token_counter
+from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
+from vector_assets.records.calibration import Calibrated
+from vector_assets.search.answers import answers
 from vector_assets.search.ask import Ask, Method
+from vector_assets.search.context import Context, Count, cited
+from vector_assets.search.examples import read_examples
+from vector_assets.search.excerpts import excerpts, row_texts
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import AskedVector, Hit, Hits
+from vector_assets.search.rerank import PairScorer, Reranking, reranked
+from vector_assets.search.stages import asked_vector, by_machine, spread, without
+from vector_assets.search.stored import VectorReader
+from vector_assets.spec.field import FieldType
 
 LoadEncoder = Callable[[Checkpoint], Encoder]
 _ATTEMPTS = 3  # a swap between resolving and asking is followed
 
 
-class SearchReader(Protocol):
+class SearchReader(VectorReader, Protocol):
     """What a searching role may read; stores/reader.py implements it."""
 
     def live(self, collection: str) -> Generation:
@@ -27,11 +39,21 @@ class SearchReader(Protocol):
         """Return a checkpoint's folder, contract and canaries."""
         ...
 
-    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
+    def search(
+        self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
+    ) -> tuple[Hit, ...]:
         """Ask the generation's function; raises NotLive when another generation went live meanwhile."""
         ...
 
-    def bm25(self, generation: Generation, question: str, *, k: int) -> tuple[Hit, ...]:
+    def key_types(self, collection: str) -> Mapping[str, FieldType]:
+        """The key's columns, with the types that filters read their values by."""
+        ...
+
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        ...
+
+    def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
         """Ask the collection's index of words; raises NotFound where there is none."""
         ...
 
@@ -49,7 +71,10 @@ class SearchEngine:
         self.collection = collection
         self._load = load
         self._encoders: dict[str, Encoder] = {}
+        self._counters: dict[str, tuple[Count, str]] = {}
+        self._scorers: dict[Reranking, PairScorer] = {}
         self._generation: Generation | None = None
+        self._calibrations: tuple[int, Mapping[str, Calibrated]] = (0, {})
 
     def search(
         self, question: str | None = None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
@@ -63,13 +88,44 @@ class SearchEngine:
         for attempt in range(1, _ATTEMPTS + 1):
             generation = self._current(fresh=attempt > 1)
             try:
-                hits = self._ranked(generation, ask)
+                hits = self._staged(generation, ask)
             except NotLive:
                 if attempt == _ATTEMPTS:
                     raise
                 continue
-            return Hits(hits, ask.method, generation.number, 1000 * (time.perf_counter() - started))
+            judge = self._scorer(ask.rerank).digest if ask.rerank else None
+            left = answers(ask, hits, self._calibrated(generation), collection=self.collection)
+            ms = 1000 * (time.perf_counter() - started)
+            return Hits(left.hits, ask.method, generation.number, ms, judge, left.floor)
         raise AssertionError("the loop returns or raises")
+
+    def context(self, ask: Ask, hits: Hits, *, tokens: int) -> Context:
+        """Return cited passages of what a question found, within a budget of tokens.
+
+        Where no hit is left, none of them was good enough to answer the question, and it counts as not answered.
+        """
+        started = time.perf_counter()
+        generation = self._current(fresh=False)
+        if generation.number != hits.generation:
+            raise NotLive(f"collection {self.collection}: another generation went live meanwhile; ask again")
+        if ask.like or ask.unlike:
+            ask = replace(ask, examples=read_examples(self.reader, generation, ask.like, ask.unlike))
+        by_cosine = ask.method in ("vector", "exact") and ask.rerank is None and not ask.diverse
+        question = self._vector(generation, ask) if generation.chunked is not None else None
+        found = excerpts(self.reader, generation, hits.hits, question, by_cosine=by_cosine)
+        texts = row_texts(generation, hits.hits)
+        count, counted_by = self._counter(generation)
+        passages, used = cited(found, texts.__getitem__, count, tokens=tokens)
+        ms = hits.ms + 1000 * (time.perf_counter() - started)
+        return Context(passages, used, tokens, counted_by, bool(hits.hits), hits.method, hits.generation, ms)
+
+    def _counter(self, generation: Generation) -> tuple[Count, str]:
+        part = next((part for part in generation.parts if part.kind == "text"), None)
+        if part is None:
+            raise UserError(f"collection {self.collection} has no space of texts, so there is nothing to cite")
+        if part.checkpoint not in self._counters:
+            self._counters[part.checkpoint] = token_counter(self.reader.checkpoint(part.checkpoint).folder)
+        return self._counters[part.checkpoint]
 
     def vector(self, question: str) -> AskedVector:
         """Return what a question is encoded as by the live generation's checkpoints, for SQL of the user's own."""
@@ -80,14 +136,34 @@ class SearchEngine:
         """Encode questions with the checkpoints of a generation: (n, dims), unit length."""
         return question_vectors(generation, self._encoder, texts=questions)
 
+    def _staged(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
+        """Find more rows than are wanted where later stages choose among them, and let these choose."""
+        if ask.like or ask.unlike:
+            ask = replace(ask, examples=read_examples(self.reader, generation, ask.like, ask.unlike))
+        hits = without(self._ranked(generation, replace(ask, k=ask.pool)), ask.examples)
+        if ask.rerank and ask.text is not None:
+            scorer = self._scorer(ask.rerank)
+            hits = reranked(scorer, generation, ask.text, hits, top=max(ask.k, ask.rerank.top))
+        if ask.diverse:
+            hits = spread(self.reader, generation, ask, hits)
+        return hits[: ask.k]
+
     def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
         """Ask by the method that is wanted; each method is a case of its own."""
+        if ask.method == "svm":
+            return by_machine(self.reader, generation, ask, self._question(generation, ask))
         if ask.method == "bm25":
-            return self.reader.bm25(generation, ask.text or "", k=ask.k)
+            return self.reader.bm25(generation, ask.text or "", k=ask.k, filter=ask.filter)
         vector = self._vector(generation, ask)
-        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact")
+        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
 
     def _vector(self, generation: Generation, ask: Ask) -> Vectors:
+        return asked_vector(self._question(generation, ask), ask.examples)
+
+    def _question(self, generation: Generation, ask: Ask) -> Vectors | None:
+        """Encode what is asked in words and as an image; None where only rows are named."""
+        if ask.text is None and ask.image is None:
+            return None
         texts, images = [] if ask.text is None else [ask.text], [] if ask.image is None else [ask.image]
         vector: Vectors = question_vectors(generation, self._encoder, texts=texts, images=images)[0]
         return vector
@@ -96,6 +172,19 @@ class SearchEngine:
         if fresh or self._generation is None:
             self._generation = self.reader.live(self.collection)
         return self._generation
+
+    def _scorer(self, reranking: Reranking) -> PairScorer:
+        from vector_assets.encoder.text.cross import CrossEncoder
+
+        key = replace(reranking, top=1)  # how many are read is no matter of the model
+        if key not in self._scorers:
+            self._scorers[key] = CrossEncoder(reranking.folder, max_tokens=reranking.max_tokens)
+        return self._scorers[key]
+
+    def _calibrated(self, generation: Generation) -> Mapping[str, Calibrated]:
+        if self._calibrations[0] != generation.number:
+            self._calibrations = (generation.number, self.reader.calibrations(generation))
+        return self._calibrations[1]
 
     def _encoder(self, digest: str) -> Encoder:
         if digest not in self._encoders:

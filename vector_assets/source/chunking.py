@@ -1,106 +1,114 @@
 """A text becomes chunks: spans of it that each get a vector of their own.
 
-Borders depend on the text around them only. Packing starts anew at every paragraph, so that an edit in one leaves the
-chunks of all others as they were; inside a long paragraph it starts anew where a line ends with its sentence, and
-after one sentence in sixteen, chosen by its own text (content-defined chunking, Muthitacharoen et al. 2001).
+Borders depend on the text around them only. By sentence and paragraph, packing starts anew at every paragraph, so that
+an edit in one leaves the chunks of all others as they were; inside a long paragraph it starts anew where a line ends
+with its sentence, and after one sentence in sixteen, chosen by its own text (content-defined chunking, Muthitacharoen
+et al. 2001).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from vector_assets.records import ChunkRule
-from vector_assets.source.sentences import Span, sentences
+from vector_assets.source.code_chunks import code_chunks
+from vector_assets.source.cutting import paragraphs, pieces, units
+from vector_assets.source.markdown import markdown_chunks
+from vector_assets.source.sentences import Span
+from vector_assets.source.token_chunks import TokenSpans, token_chunks
 
-# A blank line. The run of space has one place to start in each line, so a megabyte of spaces is read once.
-_PARAGRAPH_END = re.compile(r"\n[^\S\n]*+\n\s*+|[\f\u2029]\s*+")
 _WORD_START = re.compile(r"(?<!\S)\S")
 _CLOSED = tuple('.!?…。！？"”’)')
 _RESTART_EVERY = 16
-_MARKS_AT_MOST = 32  # of one character; more are cut apart
 
 
-def chunk_spans(text: str, rule: ChunkRule, borders: Sequence[int] = ()) -> list[Span]:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The chunks of a text. ``parsed`` is False of code that nothing could parse: it was cut by paragraphs instead."""
+
+    spans: list[Span]
+    parsed: bool = True
+
+
+def cut_text(text: str, rule: ChunkRule, borders: Sequence[int] = (), tokens: TokenSpans | None = None) -> Cut:
     """Cut a text into chunks: [start, stop) in characters, in order, none longer than ``rule.size``.
 
-    Everything but space is in some chunk, and without overlap in one only. ``borders`` are places that no chunk
-    reaches across, such as where a field begins. A word longer than the limit is cut, never inside a character with
-    its marks. Nothing in, nothing out.
+    Everything but space is in some chunk, and without overlap or windows in one only. ``borders`` are places that no
+    chunk reaches across, such as where a field begins. A word longer than the limit is cut, never inside a character
+    with its marks. Nothing in, nothing out. ``tokens`` tells where an encoder's tokens stand; by tokens, sizes are
+    counted in those, and ValueError is raised without it.
     """
     found: list[Span] = []
-    for start, stop in _paragraphs(text, borders):
-        if rule.by == "paragraph" and stop - start <= rule.size:
-            found.append((start, stop))
+    parsed: list[bool] = []
+    for start, stop in pieces(text, borders):
+        match rule.by:
+            case "tokens":
+                if tokens is None:
+                    raise ValueError("chunks by tokens need the encoder's tokenizer")
+                found += token_chunks(text, start, stop, rule, tokens)
+            case "markdown":
+                found += markdown_chunks(text, start, stop, rule.size)
+            case "code":
+                by_syntax = code_chunks(text, start, stop, rule.size, rule.language)
+                found += _by_paragraph(text, start, stop, rule) if by_syntax is None else by_syntax
+                parsed.append(by_syntax is not None)
+            case "window":
+                for paragraph in paragraphs(text, start, stop):
+                    found += _windows(list(units(text, *paragraph, rule.size)), rule)
+            case "sentence":
+                for paragraph in paragraphs(text, start, stop):
+                    found += _pack(text, list(units(text, *paragraph, rule.size)), rule)
+            case "paragraph":
+                found += _by_paragraph(text, start, stop, rule)
+    return Cut(found, any(parsed) or not parsed)
+
+
+def chunk_spans(
+    text: str, rule: ChunkRule, borders: Sequence[int] = (), tokens: TokenSpans | None = None
+) -> list[Span]:
+    """Return the spans of ``cut_text``."""
+    return cut_text(text, rule, borders, tokens).spans
+
+
+def _by_paragraph(text: str, start: int, stop: int, rule: ChunkRule) -> Iterator[Span]:
+    for first, last in paragraphs(text, start, stop):
+        if last - first <= rule.size:
+            yield first, last
         else:
-            found += _pack(text, list(_units(text, start, stop, rule.size)), rule)
-    return found
+            yield from _pack(text, list(units(text, first, last, rule.size)), rule)
 
 
-def _paragraphs(text: str, borders: Sequence[int]) -> Iterator[Span]:
-    edges = [0, *sorted(border for border in borders if 0 < border < len(text)), len(text)]
-    for first, last in pairwise(edges):
-        begun = first
-        for match in _PARAGRAPH_END.finditer(text, first, last):
-            yield from _without_space(text, begun, match.start())
-            begun = match.end()
-        yield from _without_space(text, begun, last)
+def _windows(sentences: Sequence[Span], rule: ChunkRule) -> Iterator[Span]:
+    """Slide over the sentences of one paragraph; a window that would be too long has fewer, and none is inside another.
+
+    Fewer sentences than a window has are one window.
+    """
+    first, reached = 0, -1
+    while first < len(sentences):
+        last = first
+        while (
+            last + 1 < min(first + rule.sentences, len(sentences))
+            and sentences[last + 1][1] - sentences[first][0] <= rule.size
+        ):
+            last += 1
+        if last > reached:
+            yield sentences[first][0], sentences[last][1]
+            reached = last
+        if last + 1 == len(sentences):
+            return
+        first += min(rule.stride, last + 1 - first)
 
 
-def _without_space(text: str, start: int, stop: int) -> Iterator[Span]:
-    piece = text[start:stop]
-    left, right = len(piece) - len(piece.lstrip()), len(piece.rstrip())
-    if left < right:
-        yield start + left, start + right
-
-
-def _units(text: str, start: int, stop: int, size: int) -> Iterator[Span]:
-    """Sentences, the long ones cut at the last space before the limit."""
-    for first, last in sentences(text, start, stop):
-        begun = first
-        while last - begun > size:
-            cut = _cut(text, begun, begun + size)
-            yield from _without_space(text, begun, cut)
-            begun = cut
-            while text[begun].isspace():
-                begun += 1
-        yield begun, last
-
-
-def _cut(text: str, start: int, limit: int) -> int:
-    """Where to cut before ``limit``: at a space, else between two characters."""
-    piece = text[start:limit]
-    if text[limit].isspace():
-        return limit
-    if piece[-1].isspace():
-        return start + len(piece.rstrip())
-    words = piece.rsplit(None, 1)
-    if len(words) == 2:
-        return limit - len(words[1])
-    for place in range(limit, max(start, limit - _MARKS_AT_MOST), -1):
-        if not _joins(text[place]) and text[place - 1] != "\u200d":
-            return place
-    return limit
-
-
-def _joins(character: str) -> bool:
-    """Tell whether a character belongs to the one before it: accents, joiners, variation and skin tone marks."""
-    return (
-        unicodedata.category(character) in ("Mn", "Mc", "Me")
-        or character == "\u200d"
-        or "\U0001f3fb" <= character <= "\U0001f3ff"
-    )
-
-
-def _pack(text: str, units: Sequence[Span], rule: ChunkRule) -> Iterator[Span]:
+def _pack(text: str, found: Sequence[Span], rule: ChunkRule) -> Iterator[Span]:
     """Put units together up to the limit; each begins with the last ``rule.overlap`` characters of the one before."""
-    if not units:
+    if not found:
         return
-    start, stop = units[0]
-    for before, unit in pairwise(units):
+    start, stop = found[0]
+    for before, unit in pairwise(found):
         anew = _starts_anew(text, before, unit)
         if anew or unit[1] - start > rule.size:
             yield start, stop

@@ -4,10 +4,11 @@ from vector_assets.spec.any_space import Space
 from vector_assets.spec.augment import Augment
 from vector_assets.spec.automation import Automation
 from vector_assets.spec.base import Spec
+from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.collection import Collection
 from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.drift import Drift
-from vector_assets.spec.evaluation import Evaluation
+from vector_assets.spec.evaluation import Calibration, Evaluation
 from vector_assets.spec.export import Export, ExportFormat
 from vector_assets.spec.field import IMAGE_BYTES, POSTGRES_TYPES, FieldType
 from vector_assets.spec.head import HEADED, LABELLED, UNLABELLED, ClassHead
@@ -18,8 +19,9 @@ from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.lexical import Lexical
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
+from vector_assets.spec.searching import Rerank, Searching, Svm
 from vector_assets.spec.source import FileSource, PostgresSource, PythonCodeSource, QueueSource, Source, SqlSource
-from vector_assets.spec.space import Chunking, TextSpace
+from vector_assets.spec.space import TextSpace
 from vector_assets.spec.training import Training
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "UNLABELLED",
     "Augment",
     "Automation",
+    "Calibration",
     "Chunking",
     "ClassHead",
     "ClassificationTask",
@@ -57,9 +60,11 @@ __all__ = [
     "PythonCodeSource",
     "QueueSource",
     "Relevance",
+    "Rerank",
     "RetrievalTask",
     "Scores",
     "Search",
+    "Searching",
     "Source",
     "Space",
     "Spec",
@@ -67,6 +72,7 @@ __all__ = [
     "SqlSource",
     "Start",
     "StsTask",
+    "Svm",
     "Task",
     "TextSpace",
     "Training",

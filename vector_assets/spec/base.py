@@ -18,9 +18,10 @@ RESERVED_COLUMNS = frozenset(
 #: The key's columns also stand beside the arguments and results of the search function.
 RESERVED_KEYS = RESERVED_COLUMNS | {"q", "k", "checkpoint", "exact", "chunk_no", "score",
     "chunk_start", "chunk_stop", "chunk_digest", "filter", "words", "fusion", "vector_score", "bm25_score",
+    "row_vector", "vector_role", "vector_place", "vector_state", "row_keys", "sample_size",
 }  # fmt: skip
 #: What search adds to a collection's name for its view and its other functions.
-RESERVED_ENDINGS = ("_rows", "_bm25", "_hybrid", "_vectors")
+RESERVED_ENDINGS = ("_rows", "_filtered", "_bm25", "_hybrid", "_vectors")
 
 
 class Spec(BaseModel):

@@ -19,6 +19,7 @@ from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.lexical import LexicalFields
 from vector_assets.spec.scores import RetrievalTask, Scores, StsTask
+from vector_assets.spec.searching import Searching
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
 
 
@@ -38,6 +39,7 @@ class Collection(Spec):
         default=None, description="BM25 beside the vectors: a list of fields, or these keys."
     )
     index: Index = Index()
+    search: Searching = Searching()
     evaluation: Evaluation | None = None
     scores: Scores | None = None
     export: Export | None = None
@@ -78,6 +80,7 @@ class Collection(Spec):
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
             *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(), *self._wordless(),
+            *self._cannot_chunk(),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self
@@ -121,6 +124,21 @@ class Collection(Spec):
             asked = self.evaluation is not None and self.evaluation.queries is not None
             if isinstance(task, RetrievalTask) and task.queries is None and not asked:
                 yield f"scores.tasks.{name}: queries stand neither here nor in evaluation; expected them in one place"
+
+    @property
+    def chunked_space(self) -> str | None:
+        """The space whose texts are cut into chunks, else the first of texts, which could be."""
+        texts = [name for name, space in self.spaces.items() if space.kind == "text"]
+        return next((name for name in texts if self.spaces[name].chunk.by != "none"), next(iter(texts), None))
+
+    def _cannot_chunk(self) -> Iterator[str]:
+        ways = self.evaluation.chunkings if self.evaluation else {}
+        space = self.chunked_space
+        if ways and space is None:
+            yield "evaluation.chunkings: cut texts, and no space reads text; leave them out"
+        elif space and self.spaces[space].encoder.startswith("provider:"):
+            for name in (name for name, way in ways.items() if way.by == "tokens"):
+                yield f"evaluation.chunkings.{name}.by: the tokens are the provider's; expected another kind"
 
     def _reserved(self) -> Iterator[str]:
         if self.name.endswith(RESERVED_ENDINGS):
@@ -200,9 +218,9 @@ class Collection(Spec):
                 yield f"{where}: {name} is an image; expected {what}"
         if images and isinstance(self.source, QueueSource):
             yield f"fields.{min(images)}: a message carries no image; expected a source of files, sql or postgres"
-        is_asked = self.evaluation is not None and self.evaluation.queries is not None
-        if is_asked and all(space.kind == "image" for space in self.spaces.values()):
-            yield "evaluation.queries: are texts, and no space reads text; leave them out"
+        texts = [name for name in ("queries", "calibration") if self.evaluation and getattr(self.evaluation, name)]
+        if texts and all(space.kind == "image" for space in self.spaces.values()):
+            yield f"evaluation.{texts[0]}: are texts, and no space reads text; leave them out"
 
     def _wrong_for_source(self) -> Iterator[str]:
         if isinstance(self.source, FileSource | SqlSource | QueueSource) and self.source.id in self.fields:

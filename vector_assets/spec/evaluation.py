@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.chunking import Chunking
 
 MetricName = Literal["ndcg@10", "mrr@10", "recall@10", "recall@100", "map"]
+ChunkingName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")]
+
+
+class Calibration(Spec):
+    """Other judged queries than those of the evaluation: they tell what a score means, and nothing is scored on them.
+
+    Left out, they are the validation split of training; without one, nothing is calibrated. See docs/evaluation.md.
+    """
+
+    queries: str = Field(
+        description="JSONL with _id (or id) and text, plain or .gz; may be the file of the evaluation."
+    )
+    qrels: str = Field(
+        description="TSV with query-id, corpus-id and score, plain or .gz. Queries that are evaluated are left out."
+    )
 
 
 class Evaluation(Spec):
@@ -21,6 +37,14 @@ class Evaluation(Spec):
     )
     qrels: str | None = Field(
         default=None, description="TSV with query-id, corpus-id and score, plain or .gz; a header is skipped."
+    )
+    calibration: Calibration | None = None
+    answer_precision: float = Field(
+        default=0.9,
+        gt=0,
+        lt=1,
+        description="Share of answers that are to be right. `search --precision` leaves out hits below the score that "
+        "calibration found for it; a raw score is never declared, since it means another thing in every space.",
     )
     metric: MetricName | None = Field(
         default=None,
@@ -70,8 +94,24 @@ class Evaluation(Spec):
         "candidate before a swap. 0 keeps nothing, and forgets what was kept at the next run.",
     )
 
+    chunkings: dict[ChunkingName, Chunking] = Field(
+        default={},
+        description="Ways of cutting the texts, by name, to be measured on the questions beside the declared one: the "
+        "asset chunkings/COLLECTION, run by hand or by materialize --stage chunkings. The best is told, not taken.",
+    )
+    chunking_rows: int = Field(
+        default=5000,
+        ge=10,
+        description="Of more rows, chunkings are measured on this many: those that answer questions, and others by "
+        "chance. All ways meet the same rows.",
+    )
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if (self.queries is None) != (self.qrels is None):
             raise ValueError("queries and qrels belong together; give both or neither")
+        if self.calibration and self.calibration.qrels == self.qrels:
+            raise ValueError("calibration.qrels are those of the evaluation; expected others, such as a train set's")
+        if "declared" in self.chunkings:
+            raise ValueError("chunkings: declared is the space's own, and stands in the table by itself; another name")
         return self

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.head import LABELLED
-from vector_assets.spec.space import Chunking
 from vector_assets.spec.training import Training
 
 ImagePooling = Literal["cls", "mean", "pooler", "projection"]

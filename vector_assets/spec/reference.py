@@ -175,14 +175,15 @@ view over the rows, and in hits, an image is shown as the sha256 of its bytes.
 
 ## Chunks
 
-`chunk: {{by: sentence}}` or `{{by: paragraph}}` gives a long text several vectors. Lengths are in characters: they
-depend on no encoder, so another checkpoint cuts in the same places. A chunk never reaches over a blank line or from
-one field into the next, and packing starts anew at each paragraph: an edit encodes the chunks of its own paragraph,
-and what only moved is taken over. No chunk is longer than `size`; a longer word is cut. What an encoder cuts off by
-its own limit of tokens is counted as truncated.
+`chunk: {{by: sentence}}` and the like give a long text several vectors; [chunking.md](chunking.md) compares the kinds.
+Lengths are in characters, but by tokens: they depend on no encoder, so another checkpoint cuts in the same places. A
+chunk never reaches from one field into the next, and by sentence, window and paragraph not over a blank line: an edit
+encodes the chunks of its own paragraph, and what only moved is taken over. No chunk is longer than `size`; a longer
+word is cut. What an encoder cuts off by its own limit of tokens is counted as truncated.
 
-A search returns rows, each by its best chunk, with the passage. Training reads whole rows. Evaluation and the gate rank
-rows by their best chunk; the recall of an index is measured over vectors, that is over chunks.
+A search returns rows, each once, by its best chunk or the mean of its best ones (`roll_up`), with the best passage.
+Training reads whole rows. Evaluation and the gate rank rows in the same way; the recall of an index is measured over
+vectors, that is over chunks.
 
 ## Labels
 

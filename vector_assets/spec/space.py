@@ -7,49 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.search import Layer
 from vector_assets.spec.training import Training
-
-#: One character is at most one token of a WordPiece encoder, so 200 of them always fit into the packaged one's 256
-#: tokens; 1,000 characters of English are some 220 tokens.
-CHUNK_SIZES = {"sentence": 200, "paragraph": 1000}
-
-
-class Chunking(Spec):
-    """How a long text is cut into chunks, each with a vector of its own. A row is found by its best chunk."""
-
-    by: Literal["none", "sentence", "paragraph"] = Field(
-        default="none",
-        description="sentence packs whole sentences of one paragraph up to the size; paragraph keeps each paragraph "
-        "in one piece and cuts only longer ones at sentences. A paragraph ends at a blank line, and with its field.",
-    )
-    size: int | None = Field(
-        default=None,
-        ge=20,
-        le=100_000,
-        description="No chunk is longer, in characters: 200 by sentence, 1000 by paragraph when left out. "
-        "What an encoder cuts off all the same, because it is over its own limit of tokens, is counted as truncated.",
-    )
-    overlap: int = Field(
-        default=0,
-        ge=0,
-        description="At most this many characters before a chunk are said again at its start, whole words of the same "
-        "paragraph; half the size at most.",
-    )
-
-    @property
-    def limit(self) -> int:
-        """The size, or what it is when left out; 0 without chunks."""
-        return self.size or CHUNK_SIZES.get(self.by, 0)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Chunking:
-        if self.by == "none" and (self.size is not None or self.overlap):
-            key = "size" if self.size is not None else "overlap"
-            raise ValueError(f"{key}: stands without by; expected by: sentence or by: paragraph beside it")
-        if self.by != "none" and self.overlap > self.limit // 2:
-            raise ValueError(f"overlap: found {self.overlap}; expected at most half the size of {self.limit}")
-        return self
 
 
 class TextSpace(Spec):
@@ -97,6 +57,8 @@ class TextSpace(Spec):
                 raise ValueError(f"max_tokens: {self.encoder} is cut by its provider; leave it out")
             if self.dims is not None:
                 raise ValueError(f"dims: {self.encoder} is as wide as its provider makes it; leave it out")
+            if self.chunk.by == "tokens":
+                raise ValueError(f"chunk.by: the tokens of {self.encoder} are its provider's; expected another kind")
         return self
 
     @model_validator(mode="after")

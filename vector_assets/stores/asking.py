@@ -27,10 +27,10 @@ def gather(
     *,
     deciding: bool,
 ) -> Asked:
-    """Return all that is asked. Synthetic questions and recent searches only matter where something is decided."""
+    """Return all that is asked. Synthetic questions only matter where something is decided; recall asks recent ones."""
     declared = collection.evaluation or Evaluation()
     recent: list[str] = []
-    if deciding and declared.shadow:
+    if declared.shadow:
         recent = QueryLog(workspace.database).recent(collection.name, declared.shadow)
     if judged:
         return Asked(tuple(judged), False, slices_of(workspace, collection, relation, judged), tuple(recent))

@@ -19,11 +19,13 @@ from vector_assets.encoder.open import open_encoder
 from vector_assets.errors import NotFound
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
+from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
 from vector_assets.metrics import Rankings
-from vector_assets.records import Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
+from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
+from vector_assets.stores.calibrating import calibration_queries, calibration_version
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
@@ -155,6 +157,10 @@ class CollectionStore:
         if digest not in self._encoders:
             require_intact(self.workspace.checkpoints.get(digest), noted=True)
 
+    def load(self, checkpoint: Checkpoint) -> Encoder:
+        """Load the encoder of a checkpoint once, as a SearchEngine asks for it."""
+        return self._encoder(checkpoint.digest)
+
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
             self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
@@ -162,9 +168,13 @@ class CollectionStore:
 
     # -- index and measurements
 
-    def build(self, generation: Generation) -> Built:
+    def build(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index where it is missing."""
-        return self.workspace.indexes.build(generation)
+        return self.workspace.indexes.build(generation, log=log)
+
+    def build_larger(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
+        """Build the index anew with more links, beside the one in use."""
+        return self.workspace.indexes.rebuild(generation, larger=True, log=log)
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
@@ -197,10 +207,8 @@ class CollectionStore:
         """Return some vectors of the table, the same ones every time."""
         return self.workspace.indexes.sample(generation, self.relation, count)
 
-    def neighbours(
-        self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None
-    ) -> list[list[float]]:
-        """Return distances of the k nearest; an exact scan when ``ef_search`` is None."""
+    def neighbours(self, generation: Generation, queries: Vectors, *, k: int, ef_search: int | None) -> Found:
+        """Return distances of the k nearest, and times; an exact scan when ``ef_search`` is None."""
         return self.workspace.indexes.neighbours(generation, self.relation, queries, k=k, ef_search=ef_search)
 
     def blocks(self, generation: Generation) -> Iterator[Block]:
@@ -214,6 +222,14 @@ class CollectionStore:
     def questions_version(self) -> str:
         """What changes when ``judged`` would return others."""
         return questions_version(self.workspace, self.collection)
+
+    def calibration_queries(self) -> list[JudgedQuery]:
+        """Return judged queries that may be learned from, none of which is evaluated."""
+        return calibration_queries(self.workspace, self.collection, self.relation)
+
+    def calibration_version(self) -> str:
+        """What changes when ``calibration_queries`` would return others; "" where there are none."""
+        return calibration_version(self.workspace, self.collection)
 
     def asked(self, judged: Sequence[JudgedQuery], *, deciding: bool) -> Asked:
         """Return all that a generation is asked: the judged queries, or synthetic ones, and recent searches."""
@@ -280,6 +296,7 @@ class CollectionStore:
     def show(self, generation: Generation) -> None:
         """Make the live generation's view and functions anew where they are not as declared any more."""
         generation = self.workspace.generations.get(generation.collection, generation.number)
+        generation = self.workspace.generations.roll_up(self.collection, generation)
         if self.workspace.generations.views.outdated(self.collection, generation, self.relation):
             self.workspace.generations.refresh_views(self.collection, generation, self.relation)
 

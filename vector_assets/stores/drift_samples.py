@@ -16,11 +16,13 @@ import numpy as np
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from vector_assets.embedding.encoding import token_spans_of
 from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.index.drift import MINIMUM
 from vector_assets.records import Encoder, Generation, Input, Key, Pair, Part, Vectors
 from vector_assets.source.chunking import chunk_spans
 from vector_assets.source.keys import row_key
+from vector_assets.source.token_chunks import TokenSpans
 from vector_assets.stores.arrays import to_array
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.pictures import still_there
@@ -62,7 +64,7 @@ class DriftSamples:
             keys, vectors = self.rows(generation, part)
             sample = Sample("rows first indexed", version, since, frozenset(keys), vectors)
         else:
-            pieces = self._pieces(training_set, part)
+            pieces = self._pieces(training_set, generation, part)
             vectors = self._encoded(generation, part, [piece for _, piece in pieces])
             keys = [key for key, _ in pieces if key]
             sample = Sample(f"training set {training_set[:12]}", version, since, frozenset(keys), vectors)
@@ -214,11 +216,13 @@ class DriftSamples:
         with self.database.connect() as connection:
             return [(str(text), str(key)) for text, key in connection.execute(query).fetchall()]
 
-    def _pieces(self, training_set: str, part: Part) -> list[tuple[str, Input]]:
+    def _pieces(self, training_set: str, generation: Generation, part: Part) -> list[tuple[str, Input]]:
         """Return what an encoder reads of some training texts or images, with their row keys."""
         found = self._texts(training_set, "document")
         if part.kind == "text":
-            return [(key, piece) for text, key in found if (piece := _piece(text, part))]
+            counted = part.chunk is not None and part.chunk.by == "tokens"
+            tokens = token_spans_of(self._encoder(generation, part), part.space) if counted else None
+            return [(key, piece) for text, key in found if (piece := _piece(text, part, tokens))]
         of = self.store
         pairs = [Pair("", name, "", "train", key) for name, key in found]
         there = still_there(of.workspace, of.collection, part.space, of.relation, pairs)
@@ -239,11 +243,11 @@ class DriftSamples:
         return cast(datetime, row[0])
 
 
-def _piece(text: str, part: Part) -> str:
+def _piece(text: str, part: Part, tokens: TokenSpans | None) -> str:
     """Return what of a training text stands for it: all of it, or one of its chunks, chosen by its digest."""
     if part.chunk is None:
         return text
-    spans = chunk_spans(text, part.chunk)
+    spans = chunk_spans(text, part.chunk, tokens=tokens)
     if not spans:
         return ""
     start, stop = spans[int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % len(spans)]

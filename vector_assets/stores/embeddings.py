@@ -154,6 +154,15 @@ class EmbeddingStore(GenerationTables):
         assert row is not None
         return int(str(row[0]))
 
+    def truncated(self, generation: Generation) -> int:
+        """Count vectors of texts that were cut at their encoder's limit of tokens."""
+        with self.database.connect() as connection:
+            row = connection.execute(
+                sql.SQL("select count(*) from {} where truncated").format(self.vectors_table(generation))
+            ).fetchone()
+        assert row is not None
+        return int(str(row[0]))
+
     def blocks(
         self, generation: Generation, relation: Relation, *, size: int = 8192
     ) -> Iterator[tuple[list[Key], Vectors]]:

@@ -10,9 +10,10 @@ import numpy as np
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
-from vector_assets.records import Encoder, Input
+from vector_assets.index.size_planner import IndexPlan
+from vector_assets.records import Encoder, Generation, Input
 from vector_assets.stores.database import Database
-from vector_assets.stores.indexes import EF_CONSTRUCTION, OPERATORS, M
+from vector_assets.stores.search_sql.nearest import indexed
 
 # Texts in one call of the embeddings stage: half a page. The encoder sorts what it is given by length, and small calls
 # cost more a text, so that the time of a text depends on how many others come with it.
@@ -33,6 +34,7 @@ class Timed:
     seconds: float
     texts: int
     dims: int
+    truncated: float = 0.0  # share of the texts that were cut at the encoder's limit
 
 
 def time_encoder(load: Callable[[], Encoder], texts: Sequence[Input], clock: Clock = time.perf_counter) -> Timed:
@@ -52,12 +54,12 @@ def time_encoder(load: Callable[[], Encoder], texts: Sequence[Input], clock: Clo
     while following > size:
         size = following
         started = clock()
-        encoder.encode_documents(list(dict.fromkeys(_evenly(ordered, size))))
+        encoded = encoder.encode_documents(list(dict.fromkeys(_evenly(ordered, size))))
         took = clock() - started
         each, spent = took / size, spent + took
         affordable = (SECONDS - spent) / each if each > 0 else TEXTS
         following = min(TEXTS, len(ordered), GROWTH * size, int(max(affordable, 0)))
-    return Timed(ready - began, each, size, encoder.dims)
+    return Timed(ready - began, each, size, encoder.dims, float(encoded.truncated.mean()))
 
 
 def _evenly(ordered: Sequence[Input], count: int) -> list[Input]:
@@ -73,7 +75,7 @@ class Stored:
 
 
 def measure_storage(
-    database: Database, vectors: int, *, dims: int, vector_type: str,
+    database: Database, vectors: int, *, dims: int, plan: IndexPlan, metric: str,
     keys: Sequence[Sequence[str | int]], beside: Sequence[str] = (),
 ) -> Stored:  # fmt: skip
     """Store some rows as a generation does, in a temporary table with its indexes, and scale what they weigh.
@@ -81,6 +83,10 @@ def measure_storage(
     ``keys`` are keys of the source, ``beside`` texts as long as what is copied beside the vectors. Pages hold whole
     rows, and wide vectors are stored apart, in pieces: that is simpler measured than computed.
     """
+    generation = Generation(
+        "", 0, "building", "", (), dims, plan.vector_type, (), metric,
+        index_type=plan.index_type, precision=plan.precision,
+    )  # fmt: skip
     count = min(vectors, STORED)
     if not count or not keys:
         return Stored(0, 0)
@@ -93,19 +99,21 @@ def measure_storage(
                 "create temp table planned ({}, chunk_no integer, chunk_digest bytea, start_offset integer, "
                 "stop_offset integer, vector {}({}), present bigint, checkpoint_set text, truncated boolean, "
                 "beside text, primary key ({}, chunk_no))"
-            ).format(columns, sql.SQL(vector_type), sql.Literal(dims), sql.SQL(", ").join(names))
+            ).format(columns, sql.SQL(plan.vector_type), sql.Literal(dims), sql.SQL(", ").join(names))
         )
         with connection.cursor() as cursor, cursor.copy("copy pg_temp.planned from stdin (format binary)") as copy:
-            copy.set_types([*kinds, "int4", "bytea", "int4", "int4", vector_type, "int8", "text", "bool", "text"])
-            for number, vector in enumerate(_some_vectors(count, dims, vector_type)):
+            copy.set_types([*kinds, "int4", "bytea", "int4", "int4", plan.vector_type, "int8", "text", "bool", "text"])
+            for number, vector in enumerate(_some_vectors(count, dims, plan.vector_type)):
                 text = beside[number % len(beside)] if beside else None
                 key = keys[number % len(keys)]
                 copy.write_row([*key, number, bytes(32), 0, 0, vector, 1, "0" * 64, False, text])
-        connection.execute(
-            sql.SQL(
-                "create index on pg_temp.planned using hnsw (vector {}) with (m = {}, ef_construction = {})"
-            ).format(sql.SQL(OPERATORS[vector_type]), sql.Literal(M), sql.Literal(EF_CONSTRUCTION))
-        )
+        if plan.index_type != "exact":
+            options = "" if plan.index_type == "hnsw" else "with (lists = 1)"
+            connection.execute(
+                sql.SQL("create index on pg_temp.planned using {} ({}) {}").format(
+                    sql.SQL(plan.index_type), indexed(generation), sql.SQL(options)
+                )
+            )
         row = connection.execute(
             "select pg_table_size('pg_temp.planned'), pg_indexes_size('pg_temp.planned')"
         ).fetchone()

@@ -1,28 +1,34 @@
-"""Scores of the live generation on judged queries, with the candidate and BM25 beside it."""
+"""Scores on judged queries: methods of the live generation, generations that are kept, and BM25 beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
 
+from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.errors import NotFound, UserError
 from vector_assets.index.comparing import Arm, bm25_arm
 from vector_assets.index.retrieve import exact_rankings
-from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, score
-from vector_assets.records import Generation, JudgedQuery, Vectors
+from vector_assets.index.systems import System, Tested, compare_pairs, system
+from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, ranking_depth, score
+from vector_assets.records import Generation, JudgedQuery
+from vector_assets.search.ask import METHODS, Ask, Method
+from vector_assets.search.engine import SearchEngine
 from vector_assets.source.judged import read_judged
 from vector_assets.spec import Evaluation
 from vector_assets.stores.asking import synthetic_queries
+from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Means over the queries, of one generation by one method, and the table with what stands beside it.
+    """Means over the queries, of the live generation by its first method, and the table with what stands beside it.
 
-    ``against`` in a line compares that arm (old) with the live generation (new). ``synthetic``: the queries were made
-    from words of the rows, nobody judged them.
+    ``against`` in a line of ``arms`` compares that arm (old) with the live generation (new). ``systems`` are all
+    methods and generations that were asked, each with intervals, and ``tested`` every pair of them. ``synthetic``: the
+    queries were made from words of the rows, nobody judged them.
     """
 
     scores: dict[str, float]
@@ -31,36 +37,107 @@ class Evaluated:
     method: str
     arms: tuple[Arm, ...] = ()
     synthetic: bool = False
+    systems: tuple[System, ...] = ()
+    tested: tuple[Tested, ...] = ()
+    metric: str = ""
+    judged: tuple[JudgedQuery, ...] = ()
 
 
 def evaluate_live(
     store: CollectionStore,
     *,
-    method: Literal["vector", "exact"],
+    method: Method = "vector",
+    methods: Sequence[Method] = (),
+    generations: Sequence[int] = (),
     queries: str | None = None,
     qrels: str | None = None,
     synthetic: bool = False,
 ) -> Evaluated:
     """Score live on the given queries, else on the declared or held-out ones. Raises NotFound without any.
 
-    ``vector`` asks the search function as people do, ``exact`` scans all vectors; held-out labelled texts are always
-    asked exactly, since they look at some rows only. ``synthetic`` asks known items instead. The candidate, where there
-    is one, is asked by an exact scan, and BM25 of all rows.
+    Methods ask as people do, through the search engine; ``exact`` scans all vectors, as do ``generations``, each with
+    its own checkpoint. Held-out labelled texts are always asked exactly, since they look at some rows only.
+    ``synthetic`` asks known items instead. The candidate, where there is one, is asked by an exact scan, and BM25 of
+    all rows is measured in memory where no method is BM25.
     """
-    if method not in ("vector", "exact"):
-        raise UserError(f"--method {method}: evaluate scores vector or exact, with bm25 beside it")
     live = store.workspace.generations.live(store.collection.name)
     if live is None:
         raise NotFound(f"collection {store.collection.name} has no live generation; materialize it first")
+    others = [_kept(store, number) for number in dict.fromkeys(generations)]
     judged = _queries(store, queries, qrels, synthetic=synthetic)
-    questions = store.questions(live, [query.text for query in judged])
-    if method == "exact" or any(query.among is not None for query in judged):
-        method, rankings = "exact", exact_rankings(store.blocks(live), questions, judged)
-    else:
-        rankings = _ask(store, judged, questions)
-    scores = evaluate(rankings, judged)
-    arms = _beside(store, judged, rankings)
-    return Evaluated(scores, len(judged), live.number, method, (Arm("live", scores), *arms), synthetic)
+    asked = _methods(store, methods or (method,), judged)
+    found = [system(each, rank(judged), judged) for each, rank in _ways(store, live, asked).items()]
+    found += [system(f"generation {each.number}", _scan(store, each, judged), judged) for each in others]
+    scores = {metric: mean.mean for metric, mean in found[0].means.items()}
+    arms = _beside(store, judged, found[0].rankings)
+    tested = compare_pairs(found, store.metric)
+    return Evaluated(
+        scores, len(judged), live.number, asked[0], (Arm("live", scores), *arms), synthetic, tuple(found), tested,
+        store.metric, tuple(judged),
+    )  # fmt: skip
+
+
+def _methods(store: CollectionStore, methods: Sequence[Method], judged: Sequence[JudgedQuery]) -> tuple[Method, ...]:
+    """Return the methods to ask, each once; by exact scan alone where questions look at some rows only."""
+    there = live_methods(store)
+    for each in methods:
+        if each not in there:
+            missing = "has no words indexed: declare lexical:" if each in METHODS else "knows no such method"
+            raise UserError(
+                f"--method {each}: collection {store.collection.name} {missing}; expected {' or '.join(there)}"
+            )
+    if any(query.among is not None for query in judged):
+        left = [each for each in methods if each not in ("vector", "exact")]
+        if left:
+            raise UserError(
+                f"--method {left[0]}: held-out labelled texts are looked for among themselves, by an exact scan; "
+                "expected vector or exact, or evaluation: with queries and qrels"
+            )
+        return ("exact",)
+    return tuple(dict.fromkeys(methods))
+
+
+def _ways(
+    store: CollectionStore, live: Generation, methods: Sequence[Method]
+) -> dict[Method, Callable[[Sequence[JudgedQuery]], Rankings]]:
+    def way(method: Method) -> Callable[[Sequence[JudgedQuery]], Rankings]:
+        if method == "exact":
+            return lambda judged: _scan(store, live, judged)
+        return lambda judged: _ask(store, method, judged)
+
+    return {method: way(method) for method in methods}
+
+
+def _scan(store: CollectionStore, generation: Generation, judged: Sequence[JudgedQuery]) -> Rankings:
+    questions = store.questions(generation, [query.text for query in judged])
+    return exact_rankings(store.blocks(generation), questions, judged, top=generation.top)
+
+
+def _ask(store: CollectionStore, method: Method, judged: Sequence[JudgedQuery]) -> Rankings:
+    reader = store.workspace.reader()
+    engine = SearchEngine(reader, store.collection.name, store.load)
+    k = ranking_depth(judged)
+    with closing(reader):
+        return {query.id: [hit.key for hit in engine.answer(_asked(query, k, method)).hits] for query in judged}
+
+
+def _asked(query: JudgedQuery, k: int, method: Method) -> Ask:
+    if isinstance(query.text, ImageText):
+        return Ask(image=from_text(query.text), k=k, method=method)
+    return Ask(query.text, k=k, method=method)
+
+
+def _kept(store: CollectionStore, number: int) -> Generation:
+    """Return a generation whose vectors are still there; raises NotFound with those that are."""
+    kept = store.workspace.generations.kept(store.collection.name)
+    for each in kept:
+        if each.number == number:
+            return each
+    there = ", ".join(str(each.number) for each in kept)
+    raise NotFound(
+        f"generation {number} of collection {store.collection.name} is not kept; expected one of {there} "
+        "(keep_generations says how many retired ones stay)"
+    )
 
 
 def _queries(
@@ -89,8 +166,7 @@ def _beside(store: CollectionStore, judged: Sequence[JudgedQuery], live: Ranking
     declared = store.collection.evaluation or Evaluation()
     candidate = _waiting(store)
     if candidate:
-        questions = store.questions(candidate, [query.text for query in judged])
-        found = exact_rankings(store.blocks(candidate), questions, judged)
+        found = _scan(store, candidate, judged)
         against = paired_bootstrap(
             score(found, judged, store.metric), score(live, judged, store.metric), metric=store.metric
         )
@@ -104,15 +180,3 @@ def _waiting(store: CollectionStore) -> Generation | None:
     generations = store.all()
     newest = next((each for each in generations if each.state in ("candidate", "live")), None)
     return newest if newest and newest.state == "candidate" else None
-
-
-def _ask(store: CollectionStore, judged: Sequence[JudgedQuery], questions: Vectors) -> dict[str, list[str]]:
-    reader = store.workspace.reader()
-    live = reader.live(store.collection.name)
-    try:
-        return {
-            query.id: [hit.key for hit in reader.search(live, vector, k=100, exact=False)]
-            for query, vector in zip(judged, questions, strict=True)
-        }
-    finally:
-        reader.close()

@@ -9,12 +9,13 @@ from typing import Literal, cast
 from psycopg import sql
 
 from vector_assets.errors import NotFound
-from vector_assets.records import Generation, GenerationState, Part
+from vector_assets.records import Generation, GenerationState, IndexType, Part, Precision
 from vector_assets.stores.database import Connection, Database
 
 Json = Mapping[str, object]
 _COLUMNS = sql.SQL(
-    "collection, generation, state, checkpoint_set, layout, dims, vector_type, filters, metric, ef_search, decision"
+    "collection, generation, state, checkpoint_set, layout, dims, vector_type, filters, metric, ef_search, decision, "
+    "index_type, precision"
 )
 
 
@@ -29,6 +30,16 @@ class GenerationRecords:
         """Return all generations, the newest first."""
         with self.database.connect() as connection:
             return self.select(connection, "where collection = %s order by generation desc", collection)
+
+    def kept(self, collection: str) -> tuple[Generation, ...]:
+        """Return the generations whose vectors are there in full, the newest first."""
+        with self.database.connect() as connection:
+            return self.select(
+                connection,
+                "where collection = %s and dropped_at is null and state in ('candidate', 'live', 'retired') "
+                "order by generation desc",
+                collection,
+            )
 
     def get(self, collection: str, number: int) -> Generation:
         """Return one generation; raises NotFound."""
@@ -78,7 +89,21 @@ class GenerationRecords:
 
 
 def _generation(row: tuple[object, ...]) -> Generation:
-    collection, number, state, stamp, layout, dims, kind, filters, metric, ef_search, decision = row
+    (
+        collection,
+        number,
+        state,
+        stamp,
+        layout,
+        dims,
+        kind,
+        filters,
+        metric,
+        ef_search,
+        decision,
+        index_type,
+        precision,
+    ) = row
     parts = json.loads(layout) if isinstance(layout, str) else cast(list[dict[str, object]], layout)
     return Generation(
         collection=str(collection),
@@ -92,4 +117,6 @@ def _generation(row: tuple[object, ...]) -> Generation:
         metric=str(metric),
         ef_search=int(str(ef_search)) if ef_search is not None else None,
         decision=str(decision) if decision else None,
+        index_type=cast(IndexType, index_type),
+        precision=cast(Precision, precision),
     )

@@ -78,9 +78,9 @@ class GenerationTables:
         plain = sql.SQL(", ").join(sql.Identifier(name) for name in relation.key_names)
         rest = sql.SQL("chunk_no, chunk_digest, start_offset, stop_offset, vector, present, checkpoint_set, truncated")
         own = sql.SQL(
-            "v.chunk_no, v.chunk_digest, v.start_offset, v.stop_offset, v.vector, v.present, "
+            "v.chunk_no, v.chunk_digest, v.start_offset, v.stop_offset, v.vector::{}, v.present, "
             "v.checkpoint_set, v.truncated"
-        )
+        ).format(sql.SQL(new.vector_type))
         connection.execute(
             sql.SQL("insert into {} ({}, {}{}) select {}, {}{} from {} v join {} r on {}").format(
                 self.vectors_table(new), plain, rest, target, keys, own, source,

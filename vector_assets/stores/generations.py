@@ -57,21 +57,25 @@ class GenerationStore(GenerationRecords):
                 vector_type=layout.vector_type,
                 filters=tuple(collection.filters),
                 metric=collection.index.metric,
+                index_type=layout.index_type,
+                precision=layout.precision,
             )
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.generations (collection, generation, state, checkpoint_set, layout, dims, "
-                    "vector_type, filters, metric, run_id) values (%s, %s, 'building', %s, %s, %s, %s, %s, %s, %s)"
+                    "vector_type, filters, metric, index_type, precision, run_id) "
+                    "values (%s, %s, 'building', %s, %s, %s, %s, %s, %s, %s, %s, %s)"
                 ),
                 (
                     generation.collection, generation.number, generation.checkpoint_set,
                     Jsonb([asdict(part) for part in generation.parts]), generation.dims, generation.vector_type,
-                    Jsonb(list(generation.filters)), generation.metric, run_id,
+                    Jsonb(list(generation.filters)), generation.metric, generation.index_type,
+                    generation.precision, run_id,
                 ),
             )  # fmt: skip
             self.embeddings.create(connection, generation, relation)
             live = self.select(connection, "where collection = %s and state = 'live'", collection.name)
-            if live and live[0].checkpoint_set == generation.checkpoint_set:
+            if live and live[0].checkpoint_set == generation.checkpoint_set and live[0].is_as_precise(generation):
                 self.embeddings.copy(connection, live[0], generation, relation)
         return generation
 
@@ -155,6 +159,24 @@ class GenerationStore(GenerationRecords):
                 connection, "where collection = %s and generation = %s", generation.collection, generation.number
             )
             self.views.replace(connection, collection, live[0], relation)
+
+    def roll_up(self, collection: Collection, generation: Generation) -> Generation:
+        """Store how many of a row's best chunks make its score, where the declaration says another number now.
+
+        The vectors stay what they are; of the live generation whoever calls makes the function anew.
+        """
+        tops = {name: space.chunk.best for name, space in collection.spaces.items()}
+        parts = tuple(replace(each, top=tops.get(each.space, 1) if each.chunk else 1) for each in generation.parts)
+        if parts == generation.parts:
+            return generation
+        with self.database.connect() as connection:
+            connection.execute(
+                self.database.compose(
+                    "update {ops}.generations set layout = %s where collection = %s and generation = %s"
+                ),
+                (Jsonb([asdict(part) for part in parts]), generation.collection, generation.number),
+            )
+        return replace(generation, parts=parts)
 
     def rollback_target(self, collection: str) -> Generation:
         """Return the retired generation that was live last; raises NotFound."""

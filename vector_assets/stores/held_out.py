@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vector_assets.encoder.image.samples import to_text
-from vector_assets.records import JudgedQuery, Pair
+from vector_assets.records import JudgedQuery, Pair, SplitName
 from vector_assets.source.judged import read_judged
 from vector_assets.source.storage import find_files
 from vector_assets.spec import Collection
@@ -24,11 +24,16 @@ def held_out(workspace: Workspace, collection: Collection, relation: Relation) -
     evaluation = collection.evaluation
     if evaluation and evaluation.queries and evaluation.qrels:
         return read_judged(collection.resolve(evaluation.queries), collection.resolve(evaluation.qrels), relation.key)
+    return queries_of(workspace, collection, relation, "test")
+
+
+def queries_of(workspace: Workspace, collection: Collection, relation: Relation, split: SplitName) -> list[JudgedQuery]:
+    """Return the questions of one split that the encoders were trained beside; none where nothing was trained."""
     found: list[JudgedQuery] = []
     for space in collection.spaces:
         stored = workspace.checkpoints.encoder(collection.name, space)
         if stored and stored.training_set:
-            pairs = workspace.checkpoints.training_set(stored.training_set).split("test")
+            pairs = workspace.checkpoints.training_set(stored.training_set).split(split)
             if collection.spaces[space].kind == "image":
                 there = still_there(workspace, collection, space, relation, pairs)
                 pairs = tuple(replace(pair, document=to_text(image)) for pair, image in there)

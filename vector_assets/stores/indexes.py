@@ -1,93 +1,221 @@
-"""Indexes in Postgres: built after the load, sized to the data, measured against an exact scan."""
+"""Indexes in Postgres: built after the load, sized to the data, renewed beside readers and writers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from pgvector import HalfVector, Vector
+import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
+from vector_assets.errors import DatabaseError
+from vector_assets.index.recall import Found
+from vector_assets.index.size_planner import (
+    EF_CONSTRUCTION,
+    LARGE_EF_CONSTRUCTION,
+    LARGE_M,
+    M,
+    index_memory_mb,
+    lists_of,
+    widths,
+)
 from vector_assets.records import Generation, Vectors
 from vector_assets.runtime.machine import machine
 from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.filter_indexes import build_filter_indexes
+from vector_assets.stores.index_asking import ask
+from vector_assets.stores.index_health import Health, changes, read_health
+from vector_assets.stores.index_progress import told
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.nearest import indexed
 
-# pgvector's own defaults, the setting that its users tune last: recall is reached by ef_search first.
-M, EF_CONSTRUCTION = 16, 64
-OPERATORS = {"vector": "vector_cosine_ops", "halfvec": "halfvec_cosine_ops"}
+Log = Callable[[str], None]
+_WAIT = 0.5  # seconds between two looks whether another build of the same index has ended
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index, how long it took and what it weighs. ``seconds`` is 0 when it was there already."""
+    """An index, how long it took and what it weighs. ``seconds`` is 0 when it was there already.
+
+    ``widths`` are those that it may be searched at; none where there is no index.
+    """
 
     seconds: float
     bytes: int
     rows: int
     memory_mb: int
+    widths: tuple[int, ...] = ()
+    options: tuple[tuple[str, int], ...] = ()  # m and ef_construction, or lists
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there is no larger one that finds more."""
+        return dict(self.options).get("m", LARGE_M) >= LARGE_M
 
 
 class IndexStore:
-    """Builds and queries the vector index of a generation."""
+    """Builds, renews and asks the vector index of a generation."""
 
     def __init__(self, database: Database) -> None:
         """Keep the database."""
         self.database = database
 
-    def build(self, generation: Generation) -> Built:
-        """Build the HNSW index of a loaded generation and ANALYZE it; an invalid leftover is dropped first."""
-        name = f"{generation.table}_hnsw"
-        index = self.database.names.table("embedding", name)
+    def build(self, generation: Generation, *, log: Log | None = None) -> Built:
+        """Build the index of a loaded generation where it is missing or invalid, and ANALYZE.
+
+        On a live generation it is built beside readers and writers. A build that was killed leaves nothing that is
+        used; what it left is dropped by the next one. Raises DatabaseError when the server ends the build.
+        """
+        return self._made(generation, log, renew=False, larger=False)
+
+    def rebuild(self, generation: Generation, *, larger: bool = False, log: Log | None = None) -> Built:
+        """Build the index anew beside the one in use, then put it in its place. ``larger``: with more links."""
+        return self._made(generation, log, renew=True, larger=larger)
+
+    def _made(self, generation: Generation, log: Log | None, *, renew: bool, larger: bool) -> Built:
         table = self.database.names.table("embedding", generation.table)
-        with self.database.connect(autocommit=True) as connection:
+        with self.database.connect(autocommit=True) as connection, self._alone(connection, generation):
+            for line in build_filter_indexes(connection, generation, self.database.names):
+                if log is not None:
+                    log(line)
             rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
-            state = connection.execute(
-                "select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)",
-                (index.as_string(connection),),
-            ).fetchone()
-            memory = index_memory_mb(rows, generation.dims, 2 if generation.vector_type == "halfvec" else 4)
+            memory = index_memory_mb(
+                rows, generation.dims, precision=generation.precision, index_type=generation.index_type,
+                m=LARGE_M if larger else M,
+            )  # fmt: skip
+            if generation.index_type == "exact":
+                connection.execute(sql.SQL("analyze {}").format(table))
+                return Built(0.0, 0, rows, memory)
+            name, new = index_name(generation), index_name(generation) + "_new"
+            self._clean(connection, name, new)
             seconds = 0.0
-            if state is None or not state[0]:
-                connection.execute(sql.SQL("drop index if exists {}").format(index))
+            there = self._valid(connection, name) is not None
+            if renew or not there:
+                options = self._options(connection, generation, rows, name if there else None, larger=larger)
+                live = generation.state == "live" or there
                 self._size_session(connection, memory)
                 started = time.perf_counter()
-                connection.execute(
-                    sql.SQL("create index {} on {} using hnsw (vector {}) with (m = {}, ef_construction = {})").format(
-                        sql.Identifier(name), table, sql.SQL(OPERATORS[generation.vector_type]),
-                        sql.Literal(M), sql.Literal(EF_CONSTRUCTION),
-                    )
-                )  # fmt: skip
+                self._create(connection, generation, new if there else name, options, beside=live, log=log)
+                if there:
+                    connection.execute(sql.SQL("drop index concurrently {}").format(self._index(name)))
+                    self._rename(connection, new, name)
                 seconds = time.perf_counter() - started
             connection.execute(sql.SQL("analyze {}").format(table))
-            size = _int(
-                connection,
-                sql.SQL("select pg_relation_size({}::regclass)").format(sql.Literal(index.as_string(connection))),
-            )
-        return Built(seconds, size, rows, memory)
+            size = _int(connection, sql.SQL("select pg_relation_size({}::regclass)").format(self._regclass(name)))
+            kept = self._kept_options(connection, name)
+            if seconds:
+                self._record(connection, generation, seconds, rows, size, kept)
+        lists = kept.get("lists", 0)
+        tried = widths(generation.index_type, generation.precision, lists=lists)
+        return Built(seconds, size, rows, memory, tried, tuple(kept.items()))
+
+    def _create(
+        self, connection: Connection, generation: Generation, name: str, options: dict[str, int], *, beside: bool,
+        log: Log | None,
+    ) -> None:  # fmt: skip
+        given = [sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in options.items()]
+        statement = sql.SQL("create index {} {} on {} using {} ({}) with ({})").format(
+            sql.SQL("concurrently" if beside else ""), sql.Identifier(name),
+            self.database.names.table("embedding", generation.table), sql.SQL(generation.index_type),
+            indexed(generation), sql.SQL(", ").join(given),
+        )  # fmt: skip
+        try:
+            with told(self.database, connection.info.backend_pid, log):
+                connection.execute(statement)
+        except psycopg.OperationalError as error:
+            raise DatabaseError(
+                f"the index of {generation.collection}, generation {generation.number}, was not built: "
+                f"{' '.join(str(error).split())}; run it again, what is left of it is cleaned up then"
+            ) from None
+
+    def _clean(self, connection: Connection, name: str, new: str) -> None:
+        """Drop what killed builds left; a new index that only waits for its name is given it."""
+        if self._valid(connection, name) is False:
+            connection.execute(sql.SQL("drop index concurrently {}").format(self._index(name)))
+        ready = self._valid(connection, new)
+        if ready and self._valid(connection, name) is None:
+            self._rename(connection, new, name)
+        elif ready is not None:
+            connection.execute(sql.SQL("drop index concurrently {}").format(self._index(new)))
+
+    def _options(
+        self, connection: Connection, generation: Generation, rows: int, old: str | None, *, larger: bool
+    ) -> dict[str, int]:
+        """What the index is built with: as large as it was, once it had to be."""
+        if generation.index_type == "ivfflat":
+            return {"lists": lists_of(rows, generation.dims, generation.precision)}
+        if larger or (old and self._kept_options(connection, old).get("m", M) >= LARGE_M):
+            return {"m": LARGE_M, "ef_construction": LARGE_EF_CONSTRUCTION}
+        return {"m": M, "ef_construction": EF_CONSTRUCTION}
+
+    def _kept_options(self, connection: Connection, name: str) -> dict[str, int]:
+        row = connection.execute(
+            "select reloptions from pg_class where oid = to_regclass(%s)", (self._index(name).as_string(connection),)
+        ).fetchone()
+        pairs = [str(each).split("=") for each in (row[0] or []) if row] if row else []  # type: ignore[attr-defined]
+        return {key: int(value) for key, value in pairs}
+
+    @contextmanager
+    def _alone(self, connection: Connection, generation: Generation) -> Iterator[None]:
+        """One build at a time. Asked again and again: who waits in Postgres is waited for by a concurrent build."""
+        what = (f"index/{generation.table}",)
+        while True:
+            row = connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 5))", what).fetchone()
+            if row and row[0]:
+                break
+            time.sleep(_WAIT)
+        try:
+            yield
+        finally:
+            if not connection.closed:
+                connection.execute("select pg_advisory_unlock(hashtextextended(%s, 5))", what)
+
+    def _valid(self, connection: Connection, name: str) -> bool | None:
+        """Whether an index may be used; None where there is none of that name."""
+        row = connection.execute(
+            "select i.indisvalid and i.indisready from pg_index i where i.indexrelid = to_regclass(%s)",
+            (self._index(name).as_string(connection),),
+        ).fetchone()
+        return bool(row[0]) if row else None
+
+    def _rename(self, connection: Connection, old: str, new: str) -> None:
+        connection.execute(sql.SQL("alter index {} rename to {}").format(self._index(old), sql.Identifier(new)))
+
+    def _record(
+        self, connection: Connection, generation: Generation, seconds: float, rows: int, size: int,
+        options: dict[str, int],
+    ) -> None:  # fmt: skip
+        connection.execute(
+            self.database.compose(
+                "insert into {ops}.index_builds (collection, generation, seconds, rows, bytes, changes, options) "
+                "select %s, %s, %s, %s, %s, %s, %s where exists "
+                "(select from {ops}.generations where collection = %s and generation = %s) "
+                "on conflict (collection, generation) do update set built_at = now(), seconds = excluded.seconds, "
+                "rows = excluded.rows, bytes = excluded.bytes, changes = excluded.changes, options = excluded.options"
+            ),
+            (
+                generation.collection, generation.number, seconds, rows, size,
+                changes(self.database, connection, generation), Jsonb(options),
+                generation.collection, generation.number,
+            ),
+        )  # fmt: skip
+
+    def health(self, generation: Generation) -> Health:
+        """Say what the index has become since it was built."""
+        with self.database.connect(autocommit=True) as connection:
+            return read_health(self.database, connection, generation, index_name(generation))
 
     def neighbours(
         self, generation: Generation, relation: Relation, queries: Vectors, *, k: int, ef_search: int | None
-    ) -> list[list[float]]:
-        """Return the cosine distances of the k nearest, per query; an exact scan when ``ef_search`` is None."""
-        wrap = Vector if generation.vector_type == "vector" else HalfVector
-        query = sql.SQL("select vector <=> %s from {} order by vector <=> %s limit {}").format(
-            self.database.names.table("embedding", generation.table), sql.Literal(k)
-        )
-        found = []
+    ) -> Found:
+        """Return the exact distances of the k nearest, per query; an exact scan when ``ef_search`` is None."""
         with self.database.connect() as connection:
-            if ef_search is None:
-                connection.execute("set local enable_indexscan = off")
-            else:
-                connection.execute(sql.SQL("set local hnsw.ef_search = {}").format(sql.Literal(ef_search)))
-                connection.execute("set local enable_seqscan = off")
-            for vector in queries:
-                value = wrap(vector)
-                rows = connection.execute(query, (value, value), binary=True).fetchall()
-                found.append([float(str(row[0])) for row in rows])
-        return found
+            table = self.database.names.table("embedding", generation.table)
+            return ask(connection, table, generation, queries, k=k, width=ef_search)
 
     def sample(self, generation: Generation, relation: Relation, count: int) -> Vectors:
         """Return vectors of the table, chosen by the hash of their key: the same ones every time."""
@@ -122,18 +250,19 @@ class IndexStore:
         workers = max(0, min(machine().cores - 1, 4))
         connection.execute(sql.SQL("set max_parallel_maintenance_workers = {}").format(sql.Literal(workers)))
 
+    def _index(self, name: str) -> sql.Identifier:
+        return self.database.names.table("embedding", name)
 
-def index_memory_mb(rows: int, dims: int, width: int) -> int:
-    """Memory that holds the whole graph while it is built, in MiB: vectors plus 2 m links of a node, a fifth more.
+    def _regclass(self, name: str) -> sql.Literal:
+        return sql.Literal(self._index(name).as_string(None))
 
-    Below it pgvector goes on disk and takes twice as long. Capped at a quarter of the machine.
-    """
-    node = dims * width + 2 * M * 16 + 128
-    wanted = int(rows * node * 1.2 / 2**20) + 64
-    return max(64, min(wanted, machine().memory // 2**22))
+
+def index_name(generation: Generation) -> str:
+    """Name of a generation's index."""
+    return f"{generation.table}_{generation.index_type}"
 
 
 def _int(connection: Connection, query: sql.Composed) -> int:
-    row: Sequence[object] | None = connection.execute(query).fetchone()
+    row = connection.execute(query).fetchone()
     assert row is not None
     return int(str(row[0]))

@@ -11,6 +11,7 @@ from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
 from vector_assets.index.integrity import Checked, CheckName
 from vector_assets.index.quality import Quality, check_quality
+from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Comparison, Decision, Generation
 from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
@@ -56,9 +57,11 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     if generation is None:
         raise NotFound(f"collection {store.collection.name} has no vectors yet; materialize its embeddings first")
     if maintenance:
+        renew_worn(store, generation, log)
         store.workspace.indexes.vacuum(generation)
         store.maintain_words()
         log("dead tuples removed")
+    generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
     if known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance:
@@ -86,9 +89,23 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     return _measured(store, generation, now=False)
 
 
+def renew_worn(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:
+    """Build an index anew that too much was changed in since it was built, beside readers and writers.
+
+    Before the vacuum, which takes longer to mend a worn graph than it takes to build one.
+    """
+    worn = store.workspace.indexes.health(generation).worn
+    if worn is None:
+        return False
+    log(f"the index is built anew: {worn}")
+    built = store.workspace.indexes.rebuild(generation, log=log)
+    log(f"built anew in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
+    return True
+
+
 def _content(store: CollectionStore, generation: Generation, questions: str) -> str:
     """What was measured, and by which questions: when it is another one, it is measured again."""
-    declared = [store.collection.index.model_dump_json()]
+    declared = [store.collection.index.model_dump_json(), *([f"top {generation.top}"] if generation.top > 1 else [])]
     if store.collection.evaluation:
         judging = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed"}
         declared.append(store.collection.evaluation.model_dump_json(include=judging))
@@ -112,6 +129,7 @@ def _remember(
 ) -> None:
     generations = store.workspace.generations
     table_bytes, _ = store.workspace.embeddings.sizes(generation)
+    health = store.workspace.indexes.health(generation)
     compared = report.compared
     generations.measure(
         generation,
@@ -129,7 +147,17 @@ def _remember(
                 "dims": generation.dims,
                 "index_bytes": report.built.bytes,
                 "table_bytes": table_bytes,
+                "truncated": store.workspace.embeddings.truncated(generation),
                 **({"index_seconds": report.built.seconds} if report.built.seconds else {}),
+                **dict(report.built.options),
+                **health.numbers,
+            },
+            "index_words": {
+                "kind": generation.index_kind,
+                "said": plan_index(
+                    store.collection.index, rows=report.built.rows, dims=generation.dims, where=generation.collection
+                ).said,
+                "worn": health.worn,
             },
         },
         ef_search=report.recalls[-1].ef_search if report.recalls else None,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
-from vector_assets.embedding.layout import VECTOR_DIMS, chunk_rule
+from vector_assets.embedding.encoding import token_spans_of
+from vector_assets.embedding.layout import chunk_rule
 from vector_assets.embedding.text import row_chunks, row_input
 from vector_assets.encoder.image.decode import is_readable
 from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
+from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Encoder, Input, Value
 from vector_assets.runtime.machine import machine
+from vector_assets.source.token_chunks import TokenSpans
 from vector_assets.spec import Collection, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
@@ -42,6 +46,8 @@ class Plan:
     index_bytes: int
     trains: tuple[str, ...]
     changes: Changes
+    index: str | None  # how vectors will be stored and indexed, and why; None where their width is not known yet
+    truncated: int  # of the chunks, those longer than their encoder's limit of tokens: as many as in a sample
     load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
 
 
@@ -54,28 +60,36 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
     found = planned_rows(store)
     load = os.getloadavg()[0] / machine().cores
     counts = [0] * len(found.sample)
-    dims, start, each = 0, 0.0, 0.0
+    dims, start, each, truncated = 0, 0.0, 0.0, 0.0
     for name, space in collection.spaces.items():
-        texts = [_inputs([row[name] for name in space.fields], space) for row in found.sample]
+        opener = cache(partial(_loader, workspace, collection, name, space))
+        tokens = token_spans_of(opener()(), name) if space.chunk.by == "tokens" and found.sample else None
+        texts = [_inputs([row[name] for name in space.fields], space, tokens) for row in found.sample]
         counts = [max(count, len(cut)) for count, cut in zip(counts, texts, strict=True)]
         drawn = [text for cut in texts for text in cut if isinstance(text, str) or is_readable(text)]
         if drawn and found.encode:
-            timed = time_encoder(_loader(workspace, collection, name, space), drawn)
+            timed = time_encoder(opener(), drawn)
             dims += timed.dims
             start += timed.start_seconds
             each += timed.seconds * len(drawn) / len(texts)
+            truncated = max(truncated, timed.truncated)
     chunks = round(found.encode * sum(counts) / len(counts)) if counts else found.encode
     each += ROW_SECONDS
     known = bool(found.sample) or not found.encode
+    width = dims or (known_dims(store) or 0)
+    planned = plan_index(
+        collection.index, rows=max(chunks, found.rows), dims=width, where=f"collection {collection.name}"
+    )
     stored = measure_storage(
-        workspace.database, chunks if dims else 0, dims=dims,
-        vector_type="vector" if dims <= VECTOR_DIMS else "halfvec", keys=found.keys,
+        workspace.database, chunks if dims else 0, dims=dims, plan=planned, metric=collection.index.metric,
+        keys=found.keys,
         beside=["".join(str(row[name]) for name in collection.filters) for row in found.sample],
     )  # fmt: skip
     return Plan(
         rows=found.rows,
         encode=found.encode,
         chunks=chunks,
+        truncated=round(chunks * truncated),
         rows_per_second=1 / each if known else None,
         start_seconds=start,
         seconds=start + found.encode * each if known else None,
@@ -84,16 +98,22 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         trains=tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name)),
         changes=planned_changes(workspace, collection),
         load=load,
+        index=planned.said if width else None,
     )
 
 
-def _inputs(values: list[Value], space: Space) -> list[Input]:
+def known_dims(store: CollectionStore) -> int | None:
+    """The width of the vectors that there are; None where there are none."""
+    return next((generation.dims for generation in store.all()), None)
+
+
+def _inputs(values: list[Value], space: Space, tokens: TokenSpans | None) -> list[Input]:
     """What a space encodes of a row: its text, or the chunks of it, or its image."""
     rule = chunk_rule(space)
     if rule is None:
         return [found] if (found := row_input(values, space.kind)) else []
-    text, spans = row_chunks(values, rule)
-    return [text[start:stop] for start, stop in spans]
+    text, cut = row_chunks(values, rule, tokens)
+    return [text[start:stop] for start, stop in cut.spans]
 
 
 def _loader(workspace: Workspace, collection: Collection, name: str, space: Space) -> Callable[[], Encoder]:

@@ -14,15 +14,19 @@ from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.records import Canary, Checkpoint, Generation, Part, Value, Vectors
+from vector_assets.records.calibration import Calibrated
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
+from vector_assets.search.stored import Chosen
 from vector_assets.source.keys import row_key
-from vector_assets.stores.reader_session import ReaderSession
+from vector_assets.stores.reader_session import identifier as _identifier
+from vector_assets.stores.reader_vectors import VectorSession
 
 _logger = logging.getLogger(__name__)
 _ADDED = ("embedded_at", "stale", "generation")  # columns of the view that are no fields
 
 
-class Reader(ReaderSession):
+class Reader(VectorSession):
     """Implements the SearchReader of search/engine.py."""
 
     def live(self, collection: str) -> Generation:
@@ -66,14 +70,29 @@ class Reader(ReaderSession):
             ),
         )
 
-    def search(self, generation: Generation, vector: Vectors, *, k: int, exact: bool) -> tuple[Hit, ...]:
-        """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
-        call = sql.SQL("{}(%s, %s, %s, %s)").format(self.names.table("search", generation.collection))
-        return self.hits(generation, call, (Vector(vector), k, generation.checkpoint_set, exact))
+    def calibrations(self, generation: Generation) -> Mapping[str, Calibrated]:
+        """Return what is calibrated of a generation that is live, by the name of what scores."""
+        rows = self._execute(
+            "select method, calibration from {search}.calibrations where collection = %s and generation = %s",
+            (generation.collection, generation.number),
+        ).fetchall()
+        return {str(method): Calibrated.of(cast(Mapping[str, object], found)) for method, found in rows}
 
-    def bm25(
-        self, generation: Generation, question: str, *, k: int, filter: Mapping[str, object] | None = None
+    def search(
+        self, generation: Generation, vector: Vectors, *, k: int, exact: bool, filter: Filter | None = None
     ) -> tuple[Hit, ...]:
+        """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
+        call = sql.SQL("{}(%s, %s, %s, %s, %s)").format(self.names.table("search", generation.collection))
+        return self.hits(
+            generation, call, (Vector(vector), k, generation.checkpoint_set, exact, filter and Jsonb(filter))
+        )
+
+    def chosen(self, generation: Generation, rows: tuple[Chosen, ...]) -> tuple[Hit, ...]:
+        """Return rows as hits, by falling score; raises NotLive after a swap."""
+        call, values = self.chosen_rows(generation, rows)
+        return self.hits(generation, call, values, parts=("vector_score",))
+
+    def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
         """Ask the index of words for the k best rows and add the rows; raises NotFound where there is no index."""
         call = sql.SQL("{}(%s, %s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
         try:
@@ -145,11 +164,6 @@ class Reader(ReaderSession):
                 connection.execute(self.names.compose("select {search}._record_query(%s, %s)"), (collection, question))
         except psycopg.Error as error:  # a standby takes no notes, and a role of the user's own may not
             _logger.warning("the question was not noted: %s", " ".join(str(error).split()))
-
-
-def _identifier(name: str) -> sql.Identifier:
-    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
-    return sql.Identifier(name.replace("%", "%%"))
 
 
 def _hit(

@@ -8,7 +8,8 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
-from vector_assets.errors import DatabaseError, NotLive
+from vector_assets.errors import DatabaseError, NotLive, UserError
+from vector_assets.spec.field import FieldType
 from vector_assets.stores.database import READER, Connection, Names
 from vector_assets.stores.urls import DatabaseUrl
 
@@ -44,6 +45,8 @@ class ReaderSession:
             return self._run(query, values, binary=binary)
         except _MOVED as error:
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
+        except psycopg.errors.DataError as error:  # a filter that is none, a vector of another width
+            raise UserError(" ".join(str(error.diag.message_primary).split())) from None
         except psycopg.errors.InsufficientPrivilege as error:
             role = READER if self.become else self.url.url.username
             raise DatabaseError(
@@ -63,6 +66,21 @@ class ReaderSession:
         names, modes = cast(list[str], row[0]), cast(list[str], row[1])
         out = [name for name, mode in zip(names, modes, strict=True) if mode == "t"]
         return out[: out.index("chunk_no")]
+
+    def key_types(self, collection: str) -> dict[str, FieldType]:
+        """The key's columns with the types that filters read their values by."""
+        keys = self.keys(collection)
+        rows = self._run(
+            "select p.proargnames[a.place], t.typcategory::text from pg_proc p "
+            "join pg_namespace n on n.oid = p.pronamespace "
+            "cross join lateral unnest(p.proallargtypes) with ordinality a (type, place) "
+            "join pg_type t on t.oid = a.type "
+            "where n.nspname = %s and p.proname = %s and p.proargmodes[a.place] = 't'",
+            (self.names.prefix + "search", collection),
+        ).fetchall()
+        families = {str(name): str(category) for name, category in rows}
+        kinds: dict[str, FieldType] = {"N": "number", "D": "datetime"}
+        return {name: kinds.get(families[name], "category") for name in keys}
 
     def _execute(self, text: str, values: tuple[object, ...]) -> psycopg.Cursor[tuple[object, ...]]:
         return self._run(self.names.compose(text), values)
@@ -101,3 +119,8 @@ class ReaderSession:
             register_vector(connection)
             self._connection = connection
         return self._connection
+
+
+def identifier(name: str) -> sql.Identifier:
+    """Quote a name inside a query with parameters, where a lone % would be a placeholder."""
+    return sql.Identifier(name.replace("%", "%%"))

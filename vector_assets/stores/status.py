@@ -30,6 +30,12 @@ class Status:
     coverage: float | None
     decision: str | None
     reason: str | None
+    index: str | None = None  # its kind
+    index_bytes: int | None = None
+    index_dead: float | None = None  # of the table's tuples
+    index_changed: float | None = None  # rows since it was built, of those that it was built over
+    index_worn: str | None = None  # why maintenance will build it anew; None where it need not
+    truncated: int | None = None  # vectors of texts that were cut off at the encoder's limit, when last measured
 
 
 def collection_status(workspace: Workspace, collection: Collection) -> Status:
@@ -49,7 +55,9 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
     if live is None:
         return Status(rows, 0, rows, failed, 0, None, None, {}, None, None, 0.0 if rows else None, decision, reason)
     counted = workspace.embeddings.coverage(live, store.relation)
-    recalls = cast(list[dict[str, float]], workspace.generations.measures(live).get("recalls", []))
+    health = workspace.indexes.health(live)
+    measures = workspace.generations.measures(live)
+    recalls = cast(list[dict[str, float]], measures.get("recalls", []))
     return Status(
         rows=rows,
         embedded=counted.embedded,
@@ -64,4 +72,10 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         coverage=counted.share,
         decision=decision,
         reason=reason,
+        index=live.index_kind,
+        index_bytes=health.bytes,
+        index_dead=health.dead,
+        index_changed=health.changed,
+        index_worn=health.worn,
+        truncated=cast(dict[str, int], measures.get("index", {})).get("truncated"),
     )

@@ -16,17 +16,22 @@ from vector_assets.stores.lexical.index import serving
 from vector_assets.stores.policies import follow_source
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.bm25 import bm25_function
+from vector_assets.stores.search_sql.conditions import column_types
+from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.made import Served, SqlFunction
+from vector_assets.stores.search_sql.vectors import vectors_function
 from vector_assets.stores.search_sql.view import rows_view, shown
 
 # What a function's name may add to its collection's.
-_SUFFIXES = ("", "_bm25", "_hybrid", "_vectors")
+_SUFFIXES = ("", "_filtered", "_bm25", "_hybrid", "_vectors")
 
 
 def functions(served: Served) -> Iterator[SqlFunction]:
     """The functions of a collection; those that there were and that are not among them any more are dropped."""
     yield search_function(served)
+    yield filtered_function(served, top=served.generation.top)
+    yield vectors_function(served)
     if served.lexical is not None:
         yield bm25_function(served, served.lexical)
 
@@ -78,9 +83,10 @@ class ViewStore:
             "where extname = 'vector'"
         ).fetchone()
         assert row is not None
+        types = column_types(connection, relation)
         declared = collection.lexical
         lexical = serving(self.database, connection, collection.name, declared) if declared else None
-        return Served(collection, generation, relation, self.database.names, str(row[0]), lexical)
+        return Served(collection, generation, relation, self.database.names, str(row[0]), types, lexical)
 
     def _view(self, served: Served) -> sql.Identifier:
         return served.names.table("search", served.label + "_rows")

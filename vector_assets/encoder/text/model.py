@@ -78,6 +78,10 @@ class TextEncoder:
         """Return the token ids as they reach the model, prefix and cut included."""
         return self._split(texts, self.contract.query_prefix if role == "query" else self.contract.document_prefix)
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return [start, stop) of each of a text's own tokens, in characters, however many there are."""
+        return self._tokens.spans(text)
+
     def _split(self, texts: Sequence[str], prefix: str) -> TokenIds:
         for place, text in enumerate(texts):
             if not text or text.isspace():

@@ -32,9 +32,17 @@ class TextTokens:
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, *, special: bool = True) -> None:
         """``special``: with the tokens that the model wants around each text; a text may have none without them."""
         self._tokenizer, self._special = tokenizer, special
+        self._whole: Tokenizer | None = None
         tokenizer.no_padding()
         side = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.enable_truncation(max_tokens, direction=side.lower())
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where each token stands in the text as it is, in characters: no limit, no special tokens."""
+        if self._whole is None:  # a copy, since the limit is a setting of the whole tokenizer
+            self._whole = type(self._tokenizer).from_str(self._tokenizer.to_str())
+            self._whole.no_truncation()
+        return self._whole.encode(text, add_special_tokens=False).offsets
 
     def __call__(self, texts: Sequence[str], prefix: str = "") -> TokenIds:
         """Return the ids of prefix + text. What overflows the limit is what the tokenizer had to leave out."""

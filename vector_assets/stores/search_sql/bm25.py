@@ -20,6 +20,7 @@ from psycopg import sql
 from vector_assets.spec import Lexical
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.conditions import columns_literal, filter_columns
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 # A partial sum may differ in its last digits from the same words added in another order.
@@ -82,7 +83,7 @@ _FULL: LiteralString = (
     "cross join lateral (select r.times[array_position(r.terms, a.term)]::float8 as times) h where h.times > 0)"
 )
 _REFUSED: LiteralString = (
-    "if filter is not null then raise exception 'filter is not supported yet' "
+    "if filter is not null then raise exception 'filter is not supported here' "
     "using errcode = 'feature_not_supported'; end if; "
 )
 # With a filter only the rows that it lets through are followed, from the start.
@@ -121,7 +122,13 @@ def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
     assert lexical is not None
     guard = sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL("")
     function = served.names.table("search", served.label + "_bm25")
-    definition = compose_bm25(function, index, served.relation, lexical, guard=guard, path=served.path, condition=None)
+    condition = sql.SQL("{}._condition(filter, {})").format(
+        served.names.schema("search"),
+        columns_literal(filter_columns(served.types, served.collection, served.relation)),
+    )
+    definition = compose_bm25(
+        function, index, served.relation, lexical, guard=guard, path=served.path, condition=condition
+    )
     return SqlFunction(served.label + "_bm25", "text, integer, jsonb", definition)
 
 

@@ -22,8 +22,8 @@ VARIABLES: LiteralString = (
 _WIDEN: LiteralString = (
     "if k < 1 then return; end if; "
     "if k is null then exact := true; end if; "
-    "while not exact loop "
-    "perform set_config('hnsw.ef_search', greatest({ef}, least(wanted, 1000))::text, true); "
+    "wanted := greatest(wanted, least({bits} * k::bigint / 10, 2000000000)); "
+    "while not exact loop {widen} "
     "{reach} "
     "exit when reached >= k; "
     "if seen < wanted then exact := true; else wanted := least(4 * wanted::bigint, 2000000000); end if; "
@@ -85,7 +85,8 @@ def statements(served: Served, *, top: int = 1) -> sql.Composed:
     generation, relation = served.generation, served.relation
     distance = nearest.distance(generation, "v")
     parts: dict[str, sql.Composable] = {
-        "ef": nearest.width(generation),
+        "bits": sql.Literal(nearest.oversample(generation) or 0),
+        "widen": nearest.widen(generation, sql.SQL("wanted")),
         "names": relation.stored_key("v"),
         "near": relation.stored_key("n"),
         "seen_keys": relation.stored_key("s"),

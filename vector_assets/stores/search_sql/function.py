@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from vector_assets.stores.search_sql import chunks, nearest, rows
+from vector_assets.stores.search_sql.filtered import ENDING
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 
@@ -14,8 +15,8 @@ def search_function(served: Served) -> SqlFunction:
     body = sql.SQL("{variables} begin {stamped} {filtered} {answer} end").format(
         variables=sql.SQL(chunks.VARIABLES if in_chunks else rows.VARIABLES),
         stamped=served.stamped(),
-        filtered=_filtered(),
-        answer=chunks.statements(served) if in_chunks else rows.statements(served),
+        filtered=_filtered(served),
+        answer=chunks.statements(served, top=served.generation.top) if in_chunks else rows.statements(served),
     )
     definition = sql.SQL(
         "create or replace function {function}(q vector, k integer default 10, checkpoint text default null, "
@@ -34,8 +35,8 @@ def search_function(served: Served) -> SqlFunction:
     return SqlFunction(served.collection.name, "vector, integer, text, boolean, jsonb", definition)
 
 
-def _filtered() -> sql.SQL:
+def _filtered(served: Served) -> sql.Composed:
+    """Another function answers with a filter, so that this one stays plain."""
     return sql.SQL(
-        "if filter is not null then raise exception 'this function takes no filter yet' "
-        "using errcode = 'feature_not_supported'; end if;"
-    )
+        "if filter is not null then return query select * from {}(q, k, exact, filter); return; end if;"
+    ).format(served.names.table("search", served.label + ENDING))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
@@ -11,17 +11,22 @@ from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.database import Names
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.conditions import Types
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the SQL face is composed from. ``extensions`` is the schema in which pgvector lives."""
+    """What the SQL face is composed from. ``extensions`` is the schema in which pgvector lives.
+
+    ``types`` are those of the source's columns, for the values of filters.
+    """
 
     collection: Collection
     generation: Generation
     relation: Relation
     names: Names
     extensions: str
+    types: Types = field(default_factory=dict)
     lexical: LexicalIndex | None = None  # the index of words that answers, once there is one
 
     @property

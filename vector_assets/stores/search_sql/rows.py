@@ -12,17 +12,17 @@ from vector_assets.stores.search_sql.made import Served
 VARIABLES: LiteralString = "declare places tid[]; "
 _WIDER: LiteralString = (
     # The index hands out ef_search rows at most; more are asked for by a wider search.
-    "if k > {ef} then perform set_config('hnsw.ef_search', least(k, 1000)::text, true); end if; "
+    "{widen} "
 )
 _EXACT: LiteralString = "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
 _ALL: LiteralString = (
     "return query select {names}, v.chunk_no, 1 - ({distance}), {number}::integer "
-    "from {vectors} v order by {order} limit k;"
+    "from {candidates} order by {order} limit k;"
 )
 # Policies hide rows after the index has handed them out: where it gives up before k are seen, all are looked at.
 _SEEN: LiteralString = (
     "if not exact then "
-    "select array_agg(n.place) into places from (select v.ctid as place from {vectors} v order by {order} limit k) n; "
+    "select array_agg(n.place) into places from (select v.ctid as place from {candidates} order by {order} limit k) n; "
     "exact := k is null or coalesce(cardinality(places), 0) < k; "
     "end if; "
     "if not exact then "
@@ -37,10 +37,11 @@ def statements(served: Served) -> sql.Composed:
     generation = served.generation
     body = _WIDER + (_SEEN if served.relation.secured else "") + _EXACT + _ALL
     return sql.SQL(body).format(
-        ef=nearest.width(generation),
+        widen=nearest.widen(generation, sql.SQL("k")),
         names=served.relation.stored_key("v"),
         distance=nearest.distance(generation, "v"),
         number=sql.Literal(generation.number),
         vectors=served.vectors,
-        order=nearest.order_by(generation, "v"),
+        candidates=nearest.candidates(generation, served.vectors, "v"),
+        order=nearest.last_order(generation, "v"),
     )

@@ -1,0 +1,145 @@
+"""What scores mean, learned once per generation and method, and kept with the generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from vector_assets.encoder.image.samples import ImageText
+from vector_assets.index.calibrating import DEPTH, LEAST_QUESTIONS, Kept, Scored, calibrate, judge, keep, mark
+from vector_assets.index.retrieve import exact_hits
+from vector_assets.records import Generation, JudgedQuery
+from vector_assets.records.calibration import Calibrated
+from vector_assets.search.answers import scoring
+from vector_assets.search.ask import METHODS, Ask, Method
+from vector_assets.search.engine import SearchEngine
+from vector_assets.spec import Evaluation
+from vector_assets.stores.collection import CollectionStore
+
+#: Questions that are learned from, and that the outcome is held against; more would not change what is found.
+LEARNED, HELD = 1000, 500
+#: A support vector machine for each question would take half an hour.
+_SLOW = ("svm",)
+
+Find = Callable[[Sequence[JudgedQuery]], Scored]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedMethod:
+    """What is known of one method of a generation.
+
+    ``kept`` is the declared precision against what was found on the evaluation's questions; its ``precision`` is None
+    where there were none.
+    """
+
+    calibrated: Calibrated
+    kept: Kept
+    key: str
+
+
+def known_calibrations(store: CollectionStore, generation: Generation) -> dict[str, CalibratedMethod]:
+    """Return what is kept of a generation, by method."""
+    kept = cast(Mapping[str, Any], store.workspace.generations.measures(generation).get("calibration") or {})
+    return {
+        name: CalibratedMethod(Calibrated.of(each["calibrated"]), Kept(**each["kept"]), each["key"])
+        for name, each in kept.items()
+    }
+
+
+def calibrate_vectors(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:
+    """Calibrate cosines of a generation by an exact scan, live or not; return whether anything was learned now."""
+
+    def find(queries: Sequence[JudgedQuery]) -> Scored:
+        questions = store.questions(generation, [query.text for query in queries])
+        return exact_hits(
+            store.blocks(generation), np.ascontiguousarray(questions), queries, k=DEPTH, top=generation.top
+        )
+
+    return _settle(store, generation, {"vector": find}, log)
+
+
+def calibrate_live(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:
+    """Calibrate what else can be asked of the live generation, as people ask it; the same."""
+    methods = [method for method in live_methods(store) if method not in ("vector", "exact", *_SLOW)]
+    if not methods:
+        return False
+    reader = store.workspace.reader()
+    engine = SearchEngine(reader, store.collection.name, store.load)
+
+    def asks(method: Method) -> Find:
+        return lambda queries: {
+            query.id: [(hit.key, hit.score) for hit in engine.answer(Ask(query.text, method=method)).hits]
+            for query in queries
+            if not isinstance(query.text, ImageText) and query.among is None
+        }
+
+    named = {scoring(Ask("a question", method=method)): asks(method) for method in methods}
+    with closing(reader):
+        return _settle(store, generation, {name: find for name, find in named.items() if name}, log)
+
+
+def live_methods(store: CollectionStore) -> tuple[Method, ...]:
+    """Return the methods that a collection can be asked by: those of words where it declares what to index."""
+    words = bool(getattr(store.collection, "lexical", None))
+    return tuple(method for method in METHODS if words or method not in ("bm25", "hybrid"))
+
+
+def _settle(
+    store: CollectionStore, generation: Generation, finds: Mapping[str, Find], log: Callable[[str], None]
+) -> bool:
+    """Learn what is not known yet of these very questions; forget what cannot be known any more."""
+    known = known_calibrations(store, generation)
+    declared = store.collection.evaluation or Evaluation()
+    version = store.calibration_version()
+    key = f"{version} {store.questions_version()} {declared.answer_precision}"
+    missing = {name: find for name, find in finds.items() if name not in known or known[name].key != key}
+    if not missing or (not version and not known):
+        return False
+    learned = _some(store.calibration_queries() if version else [], LEARNED, "learned")
+    held = _some(store.judged(), HELD, "held")
+    if len(learned) < LEAST_QUESTIONS and not known:
+        log(f"scores are not calibrated: {len(learned)} questions, expected {LEAST_QUESTIONS} at least")
+        return False
+    for name, find in missing.items():
+        known.pop(name, None)
+        found = find([*learned, *held]) if len(learned) >= LEAST_QUESTIONS else {}
+        calibrated = calibrate(mark(found, learned), method=name)
+        if calibrated is None:
+            log(f"{name} is not calibrated: {len(learned)} questions, expected {LEAST_QUESTIONS} that find something")
+            continue
+        fresh = mark(found, held)
+        calibrated = replace(calibrated, reliability=judge(calibrated, fresh) if held else None)
+        kept = keep(calibrated, fresh, declared.answer_precision, questions=len(held))
+        known[name] = CalibratedMethod(calibrated, kept, key)
+        log(calibration_words(known[name]))
+    store.workspace.generations.measure(generation, {"calibration": {n: asdict(each) for n, each in known.items()}})
+    return True
+
+
+def calibration_words(found: CalibratedMethod) -> str:
+    """Say in one line what is known of a method."""
+    calibrated, kept = found.calibrated, found.kept
+    share = f"{100 * kept.stated:g} %"
+    said = [f"{calibrated.method}: {calibrated.form} over {calibrated.questions} questions"]
+    said.append(
+        f"{share} of answers are right from {kept.threshold:.4g} on"
+        if kept.threshold is not None
+        else f"no score from which {share} of answers are right"
+    )
+    if calibrated.reliability:
+        found_share = f"{100 * kept.precision:.1f} % right of {kept.answers}" if kept.precision is not None else "none"
+        said.append(
+            f"on {calibrated.reliability.questions} other questions ECE {calibrated.reliability.ece:.3f}, answers "
+            f"{found_share}, {100 * kept.answered:.0f} % of questions answered"
+        )
+    return "; ".join(said)
+
+
+def _some(queries: Sequence[JudgedQuery], count: int, side: str) -> list[JudgedQuery]:
+    """Return at most ``count`` questions, evenly spread, under ids of their side: splits number theirs alike."""
+    places = np.unique(np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int))
+    return [replace(queries[place], id=f"{side} {place}") for place in places]
