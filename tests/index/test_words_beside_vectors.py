@@ -149,3 +149,14 @@ def test_an_image_cannot_be_looked_for_by_words(animals_with_words: FakeStore) -
     engine = SearchEngine(animals_with_words.workspace.reader(), animals_with_words.collection.name, lambda _: None)  # type: ignore[arg-type, return-value]
     with pytest.raises(UserError, match="looks for words"):
         engine.search("cat", image=b"x", method="bm25")
+
+
+def test_a_filter_leaves_the_scores_of_the_rows_that_it_lets_through(
+    animals_with_words: FakeStore, execute: Execute, name: str
+) -> None:
+    ask_sql = f"select * from search.{name}_bm25('cats and body 8', %s, %s)"
+    every = execute(ask_sql, (None, None))
+    some = '{"field": "price", "op": "<=", "value": 20}'
+    assert execute(ask_sql, (None, some)) == [row for row in every if int(str(row[0])) <= 20]
+    assert execute(ask_sql, (3, some)) == [row for row in every if int(str(row[0])) <= 20][:3]
+    assert execute(ask_sql, (3, '{"field": "price", "op": ">", "value": 1000}')) == []

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import bm25s
 import numpy as np
-import psycopg
 import pytest
 from fakes import Execute
 from hypothesis import HealthCheck, Phase, given, settings
@@ -164,14 +163,6 @@ def test_scores_are_those_of_bm25s_after_any_changes(
         same([(key, float(str(score))) for key, score in those], odd[:k])
 
     holds()
-
-
-def test_a_filter_is_refused_until_there_are_filters(make: Callable[..., Words]) -> None:
-    words = make()
-    words.sync()
-    words.show()
-    with pytest.raises(psycopg.errors.FeatureNotSupported, match="filter is not supported yet"):
-        words.execute(f"select * from search.{words.collection.name}_bm25('cat', 1, '{{}}')")
 
 
 def test_words_are_cut_as_they_are_elsewhere(make: Callable[..., Words]) -> None:

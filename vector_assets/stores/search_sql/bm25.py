@@ -83,7 +83,7 @@ _FULL: LiteralString = (
     "cross join lateral (select r.times[array_position(r.terms, a.term)]::float8 as times) h where h.times > 0)"
 )
 _REFUSED: LiteralString = (
-    "if filter is not null then raise exception 'filter is not supported yet' "
+    "if filter is not null then raise exception 'filter is not supported here' "
     "using errcode = 'feature_not_supported'; end if; "
 )
 # With a filter only the rows that it lets through are followed, from the start.
@@ -122,8 +122,8 @@ def bm25_function(served: Served, index: LexicalIndex) -> SqlFunction:
     assert lexical is not None
     guard = sql.SQL("perform {}; ").format(served.unguarded) if served.unguarded else sql.SQL("")
     function = served.names.table("search", served.label + "_bm25")
-    condition = sql.SQL("{}(filter, {})").format(
-        served.names.table("search", "_condition"),
+    condition = sql.SQL("{}._condition(filter, {})").format(
+        served.names.schema("search"),
         columns_literal(filter_columns(served.types, served.collection, served.relation)),
     )
     definition = compose_bm25(
