@@ -33,8 +33,8 @@ def declared_ask(
     declared = collection.search
     if rerank and declared.rerank is None:
         raise UserError(
-            f"collection {collection.name} declares no model to rerank with; expected search: {{rerank: {{model: "
-            "./folder}}}} in its declaration"
+            f"collection {collection.name} declares no model to rerank with; expected "
+            "search: {rerank: {model: ./folder}} in its declaration"
         )
     # A declared rerank has nothing to read where only an image or rows are asked for.
     wanted = rerank or (rerank is None and text is not None)
