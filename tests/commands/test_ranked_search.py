@@ -11,7 +11,9 @@ from command_line import Project, refused
 from tiny_cross import make_tiny_cross
 
 from vector_assets import connect
-from vector_assets.errors import EncoderError, SpecError
+from vector_assets.errors import EncoderError, SpecError, UserError
+from vector_assets.search.declared import declared_ask
+from vector_assets.spec import Searching
 from vector_assets.spec.load import load_text
 from vector_assets.stores.workspace import Workspace
 
@@ -145,6 +147,12 @@ def test_a_model_that_is_not_here_or_no_judge_is_refused(root: Path, in_workspac
         with pytest.raises(EncoderError, match=message):
             other.search("a3")
         assert other.search("a3", rerank=False, k=1).hits
+
+
+def test_a_rerank_that_is_not_declared_is_refused(root: Path, in_workspace: Workspace) -> None:
+    spec = connect(root).collection(NAME).spec
+    with pytest.raises(UserError, match=r"expected search: \{rerank: \{model: \./folder\}\} in its declaration$"):
+        declared_ask(spec.model_copy(update={"search": Searching()}), "a3", rerank=True)
 
 
 def test_searching_is_declared_with_its_line(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from examples_at_hand import engine_of, live
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.errors import NotLive
+from vector_assets.search.answers import Floor
 from vector_assets.search.ask import Ask
 from vector_assets.search.context import Context
 from vector_assets.search.engine import SearchEngine
@@ -78,5 +79,9 @@ def test_without_hits_there_is_no_answer_and_after_a_swap_no_context(engine: Sea
     hits = engine.answer(ask)
     none = engine.context(ask, replace(hits, hits=()), tokens=100)
     assert (none.passages, none.tokens, none.answered) == ((), 0, False)
+    assert none.why == "no answer (nothing was found)"
+    floor = Floor(0.9, 0.7, 0.4)
+    below = engine.context(ask, replace(hits, hits=(), floor=floor), tokens=100)
+    assert not below.answered and below.why == floor.why and "below 0.7" in below.why
     with pytest.raises(NotLive, match="another generation went live meanwhile"):
         engine.context(ask, replace(hits, generation=99), tokens=100)

@@ -13,6 +13,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from vector_assets.errors import UserError
 from vector_assets.search.ask import Ask, Method
 from vector_assets.search.engine import SearchEngine
+from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hits
 from vector_assets.stores.workspace import Workspace
 
@@ -57,6 +58,14 @@ def test_the_machine_says_what_it_made_its_score_of(engine: SearchEngine) -> Non
     assert [hit.parts["vector_score"] for hit in found.hits] == pytest.approx([1.0] * 3)
     again = engine.answer(Ask("a cat", k=3, method="svm"))
     assert [(hit.id, hit.score) for hit in again.hits] == [(hit.id, hit.score) for hit in found.hits]
+
+
+def test_a_filter_holds_for_what_the_machine_and_examples_find(engine: SearchEngine) -> None:
+    topic: Filter = {"field": "topic", "op": "=", "value": "t1"}
+    for method in ("vector", "svm"):
+        found = engine.answer(Ask(like=("1",), filter=topic, k=40, method=method, diverse=0.2))
+        assert {hit.row["topic"] for hit in found.hits} == {"t1"}
+        assert len(found.hits) == 13, "fourteen rows have the topic, and one of them is liked"
 
 
 def test_rows_that_repeat_make_way(engine: SearchEngine) -> None:

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 
 import numpy as np
-import psycopg
 import pytest
 from examples_at_hand import live
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from psycopg import sql
 
-from vector_assets.errors import NotFound, NotLive
+from vector_assets.errors import NotFound, NotLive, UserError
 from vector_assets.stores.database import READER
 from vector_assets.stores.reader import Reader
 from vector_assets.stores.workspace import Workspace
@@ -37,7 +36,7 @@ def test_it_raises_when_the_named_checkpoint_is_not_live(reader: Reader, store: 
     assert reader.ask(query, (store.live().checkpoint_set,)).fetchall()
     with pytest.raises(NotLive, match=r"checkpoint nothing is not live for collection"):
         reader.ask(query, ("nothing",))
-    with pytest.raises(psycopg.DataError, match="has 5 dimensions, found 2"):
+    with pytest.raises(UserError, match="has 5 dimensions, found 2"):
         reader.ask(
             sql.SQL("select * from {}(q => '[1,0]', k => 2)").format(
                 sql.Identifier("search", store.collection.name + "_vectors")

@@ -88,6 +88,7 @@ def context_json(found: Context) -> dict[str, object]:
         "budget": found.budget,
         "counted_by": found.counted_by,
         "answered": found.answered,
+        **({"why": found.why} if found.why else {}),
         "method": found.method,
         "generation": found.generation,
         "ms": round(found.ms, 2),
@@ -97,7 +98,7 @@ def context_json(found: Context) -> dict[str, object]:
 def show_context(console: Console, found: Context) -> None:
     """Print the passages with their marks, then what each mark stands for."""
     if not found.answered:
-        console.print("no answer: nothing was found that is near enough to the question")
+        console.print(found.why, soft_wrap=True, markup=False)
         return
     console.print(found.text, soft_wrap=True, markup=False)
     console.print()

@@ -49,7 +49,7 @@ class Context:
     """Passages in the order of their scores. ``tokens`` is what the whole of ``text`` has, never over the budget.
 
     ``answered`` is False where the best of what was found is too far from the question to answer it; there are no
-    passages then. ``counted_by`` names the tokenizer.
+    passages then, and ``why`` says it. ``counted_by`` names the tokenizer.
     """
 
     passages: tuple[Cited, ...]
@@ -60,6 +60,7 @@ class Context:
     method: str = "vector"
     generation: int = 0
     ms: float = 0.0
+    why: str = ""
 
     @property
     def text(self) -> str:

@@ -34,8 +34,8 @@ def declared_ask(
     declared = collection.search
     if rerank and declared.rerank is None:
         raise UserError(
-            f"collection {collection.name} declares no model to rerank with; expected search: {{rerank: {{model: "
-            "./folder}}}} in its declaration"
+            f"collection {collection.name} declares no model to rerank with; expected "
+            "search: {rerank: {model: ./folder}} in its declaration"
         )
     # A declared rerank has nothing to read where only an image or rows are asked for.
     wordless = text is None or image is not None  # as methods that look for words have

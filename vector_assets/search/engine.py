@@ -124,7 +124,8 @@ class SearchEngine:
         count, counted_by = self._counter(generation)
         passages, used = cited(found, texts.__getitem__, count, tokens=tokens)
         ms = hits.ms + 1000 * (time.perf_counter() - started)
-        return Context(passages, used, tokens, counted_by, bool(hits.hits), hits.method, hits.generation, ms)
+        why = "" if hits.hits else hits.floor.why if hits.floor else "no answer (nothing was found)"
+        return Context(passages, used, tokens, counted_by, not why, hits.method, hits.generation, ms, why)
 
     def _counter(self, generation: Generation) -> tuple[Count, str]:
         part = next((part for part in generation.parts if part.kind == "text"), None)

@@ -8,12 +8,11 @@ from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
-import psycopg
 from pgvector import Vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from vector_assets.errors import NotFound, UserError
+from vector_assets.errors import DatabaseError, NotFound, UserError
 from vector_assets.records import Generation, Vectors
 from vector_assets.search.stored import Chosen, Role, RowId, StoredVectors
 from vector_assets.stores.arrays import to_array
@@ -100,9 +99,10 @@ class VectorSession(ReaderSession):
         same = sql.SQL(" and ").join(sql.SQL("r.{0} = p.{0}").format(identifier(key)) for key in keys)
         try:
             found = self.ask(query.format(view=view, same=same), (Jsonb(dict(zip(keys, row, strict=True))),)).fetchone()
-        except psycopg.DataError as error:
-            wrong = " ".join(str(error.diag.message_primary).split())
-            raise UserError(f"{named}: is no key of collection {generation.collection}: {wrong}") from None
+        except DatabaseError:
+            raise
+        except UserError as error:  # what cannot be cast to the key's type
+            raise UserError(f"{named}: is no key of collection {generation.collection}: {error}") from None
         return bool(found and found[0])
 
 
