@@ -36,7 +36,7 @@ from vector_assets.embedding.run import run_embeddings
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import Checked, check_canaries_found
 from vector_assets.index.swap import promote
-from vector_assets.records import Canary, Checkpoint, Encoded, Generation, JudgedQuery, Vectors
+from vector_assets.records import Canary, Checkpoint, Encoded, Generation, JudgedQuery, RawRow, Vectors
 from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.spec import Collection, Index
 from vector_assets.stores.collection import CollectionStore
@@ -132,13 +132,13 @@ def real_vectors(count: int) -> Vectors:
 
     os.environ["PYTHON_FUNCTIONS"] = "full"
     collection = find_project(None).collection("python_functions")
+    place = list(collection.fields).index("summary")
     texts: dict[str, None] = {}
     for row in open_source(collection).rows():
         if len(texts) == count:
             break
-        summary = getattr(row, "values", {}).get("summary")
-        if summary:
-            texts[str(summary)] = None
+        if isinstance(row, RawRow) and row.values[place]:
+            texts[str(row.values[place])] = None
     space = next(iter(collection.spaces.values()))
     with tempfile.TemporaryDirectory() as folder:
         stored = store_untrained("minilm", Path(folder), folder=Path(), models=None, settings=settings_of(space))

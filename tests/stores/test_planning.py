@@ -77,6 +77,8 @@ def test_what_is_planned_is_what_the_run_makes(
     encoder = Varied(width=width)
     monkeypatch.setattr(planning, "_loader", lambda *_: lambda: encoder)
     planned = planning.plan(workspace, collection)
+    assert planned.index is not None
+    assert f"of {width:,} dimensions" in planned.index and ("halves" in planned.index) == (width == 2304)
     store = FakeStore(workspace, collection, encoder)
     report = store.embed().latest
     generation = store.all()[0]
