@@ -18,8 +18,12 @@ from vector_assets.stores.database import READER
 from vector_assets.stores.workspace import Workspace
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = "".join((DOCS / page).read_text() for page in ("sql.md", "filters.md"))
-BLOCKS = re.findall(r"```sql\n(.*?)```", PAGES, flags=re.S)
+BLOCKS = [
+    (page.stem, block)
+    for page in sorted(DOCS.glob("*.md"))
+    for block in re.findall(r"```sql\n(.*?)```", page.read_text(), flags=re.S)
+    if "search." in block
+]
 PAPERS = {
     "name": "papers",
     "source": {"kind": "postgres", "table": "papers"},
@@ -65,7 +69,9 @@ def psql(store: FakeStore, block: str, checkpoint: str | None = None) -> subproc
 
 def test_every_face_is_shown() -> None:
     shown = "\n".join(block for _, block in BLOCKS)
-    assert [ending for ending in ("(", "_rows", "_bm25(", "_vectors(") if f"search.papers{ending}" not in shown] == []
+    assert [
+        ending for ending in ("(", "_rows", "_bm25(", "_hybrid(", "_vectors(") if f"search.papers{ending}" not in shown
+    ] == []
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
