@@ -69,15 +69,18 @@ def calibrate_live(store: CollectionStore, generation: Generation, log: Callable
         return False
     reader = store.workspace.reader()
     engine = SearchEngine(reader, store.collection.name, store.load)
+    fusion = store.collection.search.fusion
 
     def asks(method: Method) -> Find:
         return lambda queries: {
-            query.id: [(hit.key, hit.score) for hit in engine.answer(Ask(query.text, method=method)).hits]
+            query.id: [
+                (hit.key, hit.score) for hit in engine.answer(Ask(query.text, method=method, fusion=fusion)).hits
+            ]
             for query in queries
             if not isinstance(query.text, ImageText) and query.among is None
         }
 
-    named = {scoring(Ask("a question", method=method)): asks(method) for method in methods}
+    named = {scoring(Ask("a question", method=method, fusion=fusion)): asks(method) for method in methods}
     with closing(reader):
         return _settle(store, generation, {name: find for name, find in named.items() if name}, log)
 
