@@ -127,7 +127,9 @@ def test_what_cannot_be_asked_is_refused_in_one_line(project: Project) -> None:
     refused(project.command("search", NAME, "a3", "--context", "tokens=none"), "expected tokens=2000")
     refused(project.command("search", NAME, "--like", "r1", "--context", "100"), "--context cites what answers")
     refused(project.command("search", NAME, "--like", "r1", "--rerank"), "rerank reads the question")
-    refused(project.command("search", NAME, "a3", "--method", "nearest"), "--method nearest: expected vector or")
+    methods = "expected vector or exact or bm25 or hybrid or svm"
+    refused(project.command("search", NAME, "a3", "--method", "nearest"), methods)
+    refused(project.command("evaluate", NAME, "--method", "svm"), "has no held-out queries")
 
 
 def test_a_model_that_is_not_here_or_no_judge_is_refused(root: Path, in_workspace: Workspace, tiny_model: Path) -> None:
