@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import psycopg
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
@@ -13,6 +14,7 @@ from stages import materialize, search
 from vector_assets.errors import NotLive
 from vector_assets.index.swap import promote, settle
 from vector_assets.search.engine import SearchEngine
+from vector_assets.stores.workspace import Workspace
 
 
 def test_the_search_function_refuses_a_checkpoint_that_is_not_live(
@@ -123,3 +125,30 @@ def test_the_view_follows_the_declared_fields(store: FakeStore, declare: Declare
     again = FakeStore(store.workspace, store.collection, store.chosen["text"])
     settle(again, again.catch_up)
     assert execute(f"select id, note from search.{name}_rows where id = 1") == [(1, "n")]
+
+
+def test_a_reader_that_stays_open_follows_another_key_and_another_column(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    """Its query is prepared with the key of before; what is asked after the change is asked by the key of now."""
+    execute(f"create table {name} (id bigint primary key, part integer not null default 1, title text)")
+    execute(f"insert into {name} (id, title) values (1, 'cat'), (2, 'dog')")
+    fields: dict[str, object] = {"title": "text"}
+    spaces = {"text": {"fields": ["title"]}}
+    store = FakeStore(workspace, declare(fields=fields, spaces=spaces), KeywordEncoder())
+    materialize(store)
+    reader, cat = workspace.reader(), np.array([1, 0, 0, 0, 0], np.float32)
+    for _ in range(7):  # often enough for a generic plan
+        assert [hit.id for hit in reader.search(store.live(), cat, k=5, exact=False)] == ["1", "2"]
+    execute(f"drop view search.{name}_rows")  # Postgres refuses to change the key beneath it
+    execute(f"alter table {name} drop constraint {name}_pkey, add primary key (id, part)")
+    execute(f"insert into {name} (id, part, title) values (1, 2, 'cat'), (1, 3, 'dog')")
+    again = FakeStore(workspace, declare(fields=fields, spaces=spaces), KeywordEncoder())
+    materialize(again)
+    again.show(again.live())
+    hits = reader.search(again.live(), cat, k=5, exact=False)
+    assert [hit.key for hit in hits] == ["[1,1]", "[1,2]", "[1,3]", "[2,1]"]
+    wider = FakeStore(workspace, declare(fields=fields | {"part": "number"}, spaces=spaces), KeywordEncoder())
+    wider.show(wider.live())
+    assert reader.search(wider.live(), cat, k=1, exact=False)[0].row["part"] == 1
+    reader.close()

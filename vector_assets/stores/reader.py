@@ -21,6 +21,7 @@ from vector_assets.search.filters import Filter
 from vector_assets.search.hits import Hit, passage
 from vector_assets.search.stored import Chosen
 from vector_assets.source.keys import row_key
+from vector_assets.stores.reader_session import Keys
 from vector_assets.stores.reader_session import identifier as _identifier
 from vector_assets.stores.reader_vectors import VectorSession
 
@@ -143,12 +144,43 @@ class Reader(VectorSession):
         ``stamped`` says whether it returns its generation as well, and the chunk where there are chunks; ``parts``
         names columns with scores that the score was made of. Raises NotLive after a swap.
         """
-        keys = self.keys(generation.collection)
+        known = self.known_keys(generation.collection)
+        try:
+            found = self._found(generation, known, call, values, stamped=stamped, parts=parts)
+        except NotLive:
+            if self.knows(generation.collection):
+                raise
+            found = None
+        if found is None:  # the function was made anew since the key was looked up
+            known = self.known_keys(generation.collection, fresh=True)
+            found = self._found(generation, known, call, values, stamped=stamped, parts=parts)
+        if found is None or any({some[1], row["generation"]} != {generation.number} for some, row in found):
+            raise NotLive(
+                f"collection {generation.collection}: another generation than {generation.number} went live "
+                "while it was asked; ask again"
+            )
+        in_chunks = stamped and generation.chunked is not None
+        return tuple(_hit(generation, some, row, known.names, in_chunks=in_chunks, parts=parts) for some, row in found)
+
+    def _found(
+        self,
+        generation: Generation,
+        known: Keys,
+        call: sql.Composed,
+        values: tuple[object, ...],
+        *,
+        stamped: bool,
+        parts: Sequence[str],
+    ) -> list[tuple[tuple[object, ...], dict[str, object]]] | None:
+        """Return what a function found, beside each its row; None where it is another function than was known."""
+        keys = known.names
         in_chunks = stamped and generation.chunked is not None
         query = sql.SQL(
-            "select f.score, {generation}, {chunk}, {parts}, r.* from {call} f join {view} r on {same} "
-            "order by f.score desc, {order}"
+            "select f.score, {generation}, {chunk}, {parts}, "
+            "(select p.xmin::text from pg_proc p where p.oid = {function}), "
+            "r.* from {call} f join {view} r on {same} order by f.score desc, {order}"
         ).format(
+            function=sql.Literal(known.function),
             generation=sql.SQL("f.generation" if stamped else "r.generation"),
             chunk=sql.SQL(
                 "f.chunk_no, f.chunk_start, f.chunk_stop, f.chunk_digest" if in_chunks else "null, null, null, null"
@@ -161,15 +193,10 @@ class Reader(VectorSession):
             same=sql.SQL(" and ").join(sql.SQL("f.{0} = r.{0}").format(_identifier(key)) for key in keys),
             order=sql.SQL(", ").join(sql.SQL("f.{}").format(_identifier(key)) for key in keys),
         )
-        cursor = self.ask(query, values)
-        names = [column.name for column in cursor.description or ()][7:]
-        found = [(row[:7], dict(zip(names, row[7:], strict=True))) for row in cursor.fetchall()]
-        if any({some[1], row["generation"]} != {generation.number} for some, row in found):
-            raise NotLive(
-                f"collection {generation.collection}: another generation than {generation.number} went live "
-                "while it was asked; ask again"
-            )
-        return tuple(_hit(generation, some, row, keys, in_chunks=in_chunks, parts=parts) for some, row in found)
+        cursor = self.ask(query, values, prepare=True)
+        names = [column.name for column in cursor.description or ()][8:]
+        found = [(row[:8], dict(zip(names, row[8:], strict=True))) for row in cursor.fetchall()]
+        return None if any(some[7] != known.version for some, _ in found) else found
 
     def _has(self, function: str) -> bool:
         row = self._execute(
@@ -194,14 +221,14 @@ def _hit(
     generation: Generation,
     values: tuple[object, ...],
     row: dict[str, object],
-    keys: list[str],
+    keys: Sequence[str],
     *,
     in_chunks: bool,
     parts: Sequence[str],
 ) -> Hit:
     key = tuple(cast(list[str | int], [row[name] for name in keys]))
     fields = {name: cast(Value, value) for name, value in row.items() if name not in _ADDED}
-    score, _, number, start, stop, digest, scores = values
+    score, _, number, start, stop, digest, scores, _ = values
     chunk = None
     if in_chunks and number is not None and generation.chunked is not None:
         chunk = passage(

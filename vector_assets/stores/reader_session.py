@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import LiteralString, cast
 
 import psycopg
@@ -14,14 +15,27 @@ from vector_assets.spec.field import FieldType
 from vector_assets.stores.database import READER, Connection, Names
 from vector_assets.stores.urls import DatabaseUrl
 
+_NEVER = 2**31  # executions before a query is prepared by itself
 # What a function raises, or what is missing, when another generation went live or a column changed its type.
+# Or a prepared query has other columns now: Postgres says that its plan must not change its result.
 _MOVED = (
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.UndefinedColumn,
     psycopg.errors.ObjectNotInPrerequisiteState,
     psycopg.errors.UndefinedFunction,
     psycopg.errors.UndefinedTable,
 )
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key's columns of a collection, and the function that they were read of as it was then."""
+
+    names: tuple[str, ...]
+    function: int  # oid
+    version: str  # xmin of its line in the catalogue: another one once it was made anew
 
 
 class ReaderSession:
@@ -33,6 +47,7 @@ class ReaderSession:
         self.names = names
         self.become = become
         self._connection: Connection | None = None
+        self._known: dict[str, Keys] = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -41,12 +56,24 @@ class ReaderSession:
             self._connection = None
 
     def ask(
-        self, query: LiteralString | sql.Composed, values: tuple[object, ...], *, binary: bool = False
+        self,
+        query: LiteralString | sql.Composed,
+        values: tuple[object, ...],
+        *,
+        binary: bool = False,
+        prepare: bool = False,
     ) -> psycopg.Cursor[tuple[object, ...]]:
-        """Ask a function of the SQL face; raises NotLive where it is not, or not any more, what was meant."""
+        """Ask a function of the SQL face; raises NotLive where it is not, or not any more, what was meant.
+
+        A prepared query spares the planner; where a column has come or gone since, the next one is planned anew.
+        """
         try:
-            return self._run(query, values, binary=binary)
+            return self._run(query, values, binary=binary, prepare=prepare)
         except _MOVED as error:
+            if not isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState):  # which says that it is not live
+                self._known.clear()
+            if isinstance(error, psycopg.errors.FeatureNotSupported):
+                self.close()
             raise NotLive(" ".join(str(error).split("CONTEXT")[0].split())) from None
         except psycopg.errors.DataError as error:  # a filter that is none, a vector of another width
             raise UserError(" ".join(str(error.diag.message_primary).split())) from None
@@ -57,10 +84,23 @@ class ReaderSession:
                 f"its owner lets a role read it: grant select on … to {role}"
             ) from None
 
+    def knows(self, collection: str) -> bool:
+        """Tell whether the key's columns have been looked up, and nothing has happened since that tells of others."""
+        return collection in self._known
+
+    def known_keys(self, collection: str, *, fresh: bool = False) -> Keys:
+        """The key's columns as they were when they were last asked for; who uses them checks that they still hold."""
+        if fresh or collection not in self._known:
+            self._known[collection] = self._keys(collection)
+        return self._known[collection]
+
     def keys(self, collection: str) -> list[str]:
         """The key's columns: what the search function returns before chunk_no."""
+        return list(self._keys(collection).names)
+
+    def _keys(self, collection: str) -> Keys:
         row = self._run(
-            "select p.proargnames::text[], p.proargmodes::text[] from pg_proc p "
+            "select p.proargnames::text[], p.proargmodes::text[], p.oid::bigint, p.xmin::text from pg_proc p "
             "join pg_namespace n on n.oid = p.pronamespace where n.nspname = %s and p.proname = %s",
             (self.names.prefix + "search", collection),
         ).fetchone()
@@ -68,7 +108,7 @@ class ReaderSession:
             raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
         names, modes = cast(list[str], row[0]), cast(list[str], row[1])
         out = [name for name, mode in zip(names, modes, strict=True) if mode == "t"]
-        return out[: out.index("chunk_no")]
+        return Keys(tuple(out[: out.index("chunk_no")]), int(str(row[2])), str(row[3]))
 
     def key_types(self, collection: str) -> dict[str, FieldType]:
         """The key's columns with the types that filters read their values by."""
@@ -89,24 +129,29 @@ class ReaderSession:
         return self._run(self.names.compose(text), values)
 
     def _run(
-        self, query: LiteralString | sql.Composed, values: tuple[object, ...], *, binary: bool = False
+        self,
+        query: LiteralString | sql.Composed,
+        values: tuple[object, ...],
+        *,
+        binary: bool = False,
+        prepare: bool = False,
     ) -> psycopg.Cursor[tuple[object, ...]]:
         """Execute; a connection that the server has ended meanwhile is opened again, once."""
         connection = self._connect()
         try:
-            return connection.execute(query, values, binary=binary)
+            return connection.execute(query, values, binary=binary, prepare=prepare)
         except psycopg.OperationalError:
             if not connection.closed:
                 raise
-            return self._connect().execute(query, values, binary=binary)
+            return self._connect().execute(query, values, binary=binary, prepare=prepare)
 
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
             options = "-c timezone=UTC -c default_transaction_read_only=on"
             try:
-                # Nothing is prepared: a plan of the view's columns would outlive them.
+                # Nothing is prepared but what asks for it: plans outlive the columns of a view.
                 connection: Connection = psycopg.connect(
-                    self.url.libpq, options=options, autocommit=True, connect_timeout=10, prepare_threshold=None
+                    self.url.libpq, options=options, autocommit=True, connect_timeout=10, prepare_threshold=_NEVER
                 )
                 if self.become:
                     connection.execute(sql.SQL("set role {}").format(sql.Identifier(READER)))
