@@ -184,7 +184,7 @@ def test_words_are_calibrated_as_they_are_asked_once_live(
     vectors = known_calibrations(store, store.live())["vector"]
     assert calibrate_live(store, store.live(), print)
     known = known_calibrations(store, store.live())
-    assert sorted(known) == ["bm25", "vector"] and known["vector"] == vectors
+    assert sorted(known) == ["bm25", "hybrid/calibrated", "vector"] and known["vector"] == vectors
     assert known["bm25"].calibrated.questions == 100  # a horse is nowhere
     assert not calibrate_live(store, store.live(), print)
     found = ask(store, "a fish", method="bm25").hits

@@ -183,7 +183,10 @@ def test_one_line_says_what_is_wrong_where_and_what_was_expected(change: tuple[s
     [
         ("  index: {recall: 2}\n", ["8: index.recall: found 2; expected less than or equal to 1"]),
         ("  index: {recall: high}\n", ["8: index.recall: found 'high'; expected a number"]),
-        ("  index: {type: ivf}\n", ["8: index.type: found 'ivf'; expected hnsw"]),
+        (
+            "  index: {type: ivf}\n",
+            ["8: index.type: found 'ivf'; did you mean ivfflat?; expected one of hnsw, ivfflat, exact"],
+        ),
         ("  index:\n", ["8: index: found nothing; expected a mapping"]),
         ("  filters: [topic]\n", ["8: filters: topic is not a declared field; expected one of title"]),
         ("  automation: {on_change: perhaps}\n", ["8: automation.on_change: found 'perhaps'; expected true or false"]),

@@ -210,7 +210,7 @@ def test_the_reader_searches_but_reads_no_table(
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             run(reader, f"select 1 from {table}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        run(reader, f"drop function search.{name}(vector, integer, text, boolean)")
+        run(reader, f"drop function search.{name}(vector, integer, text, boolean, jsonb)")
     execute(f"create role {name}_other login; grant usage on schema search to {name}_other")
     try:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
