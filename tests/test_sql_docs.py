@@ -12,10 +12,11 @@ import pytest
 from fakes import FakeStore, KeywordEncoder
 
 from vector_assets.runtime.pg_binaries import installed_binaries
+from vector_assets.runtime.postgres import Server
 from vector_assets.search.engine import SearchEngine
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER
-from vector_assets.stores.workspace import Workspace
+from vector_assets.stores.workspace import open_workspace
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCKS = [
@@ -34,19 +35,28 @@ PAPERS = {
 
 
 @pytest.fixture(scope="module")
-def papers(workspace: Workspace) -> Iterator[FakeStore]:
-    """Forty papers about animals, live."""
-    with psycopg.connect(workspace.addresses.database.libpq, autocommit=True) as connection:
-        connection.execute("create table papers (id bigint primary key, title text, topic text, price float8)")
-        connection.execute(
-            "insert into papers select i, (array['cat','dog','owl','fish'])[1 + i % 4] || ' ' || i, 't' || i % 3, i "
-            "from generate_series(1, 40) i"
-        )
-    store = FakeStore(workspace, Collection.model_validate(PAPERS), KeywordEncoder())
-    store.embed()
-    store.build(store.all()[0])
-    store.swap(store.all()[0], because="test")
-    yield store
+def papers(server: Server, session_home: Path) -> Iterator[FakeStore]:
+    """Forty papers about animals, live, in a database of their own: other tests have papers too."""
+    name = "sql_docs"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name}")  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VECTOR_ASSETS_HOME", str(session_home))
+        patch.setenv("VECTOR_ASSETS_DATABASE_URL", server.url(name))
+        workspace = open_workspace()
+        with psycopg.connect(workspace.database.url.libpq, autocommit=True) as connection:
+            connection.execute("create table papers (id bigint primary key, title text, topic text, price float8)")
+            connection.execute(
+                "insert into papers select i, (array['cat','dog','owl','fish'])[1 + i % 4] || ' ' || i, "
+                "'t' || i % 3, i from generate_series(1, 40) i"
+            )
+        store = FakeStore(workspace, Collection.model_validate(PAPERS), KeywordEncoder())
+        store.embed()
+        store.build(store.all()[0])
+        store.swap(store.all()[0], because="test")
+        yield store
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
 
 
 def psql(store: FakeStore, block: str, checkpoint: str | None = None) -> subprocess.CompletedProcess[str]:
