@@ -8,8 +8,9 @@ the threshold. Then, on texts of the 20 held-out intents, none of which was lear
   threshold gives that was set for 1 % false accepts on the validation intents alone;
 - the mean angle between a text and its intent's mean.
 
-Softmax is the control, the untrained encoder is shown beside it. Whether a difference is one: paired bootstrap over
-texts, and over intents, since texts of one intent are alike.
+Softmax is the control, once with a head that starts at random and once as the linear probe; the untrained encoder is
+shown beside both. An arm is an objective, with @ and how its head starts where that is not the default. Whether a
+difference is one: paired bootstrap over texts, and over intents, since texts of one intent are alike.
 
     python benchmarks/unseen_intents.py --data FOLDER --work /tmp/unseen --json unseen.json
 """
@@ -164,16 +165,17 @@ def arms(asked: argparse.Namespace, rows: Rows, seed: int) -> dict[str, dict[str
     asked_for = check if asked.tune else unseen
     whole = training_set(to_learn, check, asked_for, seed)
     found: dict[str, dict[str, Any]] = {}
-    for objective in asked.objectives:
+    for arm in asked.objectives:
+        objective, _, start = arm.partition("@")
         declared = training(
             asked, seed, labels="category", objective=objective, max_test=2000, max_validation=2000,
-            patience=1000, learning_rate=asked.rates.get(objective, asked.learning_rate),
-            **({"head": {"start": asked.starts[objective]}} if objective in asked.starts else {}),
+            patience=asked.patience, learning_rate=asked.rates.get(arm, asked.learning_rate),
+            **({"head": {"start": start}} if start else {}),
         )  # fmt: skip
-        done = learn(asked, whole, declared, f"{objective} seed {seed}")
+        done = learn(asked, whole, declared, f"{arm} seed {seed}")
         if not found:
             found["untrained"] = measure(done.base.folder, check, asked_for, asked, seed)
-        found[objective] = {
+        found[arm] = {
             **measure(done.checkpoint.folder, check, asked_for, asked, seed),
             "validation_mrr": done.validation["mrr@10"], "best_step": done.history.best_step,
             "steps": len(done.history.steps), "seconds": done.history.seconds,
@@ -200,26 +202,33 @@ def _encoded(folder: Path, rows: Rows) -> tuple[Vectors, NDArray[np.int64]]:
 def main() -> None:
     """Measure and print."""
     parser = arguments(
-        __doc__, data="train.csv.gz and test.csv.gz (text,category)", trainable="last_2", learning_rate=1e-4,
-        batch_size=64, evaluations_per_epoch=1, max_epochs=3, draws=500,
+        __doc__, data="train.csv.gz and test.csv.gz (text,category)", trainable="last_2", learning_rate=2e-4,
+        batch_size=64, evaluations_per_epoch=2, max_epochs=2, patience=1000, draws=500,
     )  # fmt: skip
-    parser.add_argument("--objectives", nargs="+", default=[CONTROL, "triplet", "arcface"])
-    parser.add_argument("--rate", nargs="+", default=[], metavar="OBJECTIVE=RATE", help="a rate of its own")
-    parser.add_argument("--begin", nargs="+", default=[], metavar="OBJECTIVE=START", help="how its head starts")
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=[f"{CONTROL}@random", CONTROL, "triplet", "arcface"],
+        help="each with @ and how its head starts, where that is not the default",
+    )
+    parser.add_argument("--rate", nargs="+", default=[], metavar="ARM=RATE", help="a rate of its own")
     asked = parser.parse_args()
-    asked.starts = dict(each.split("=") for each in asked.begin)
     asked.rates = {name: float(rate) for name, _, rate in (each.partition("=") for each in asked.rate)}
     rows = [row for name in ("train", "test") for row in read_labelled(asked.data / f"{name}.csv.gz")]
     seconds: dict[str, float] = {}
     with timed("all", seconds):
         found = {seed: arms(asked, rows, seed) for seed in asked.seeds}
     by_arm = {name: [found[seed][name] for seed in asked.seeds] for name in found[asked.seeds[0]]}
+    controls = [name for name in by_arm if name.partition("@")[0] == CONTROL]
     compared = {
-        name: compare(by_arm[CONTROL], each) for name, each in by_arm.items() if CONTROL in by_arm and name != CONTROL
+        f"{name} against {control}": compare(by_arm[control], each)
+        for control in controls
+        for name, each in by_arm.items()
+        if name not in controls
     }
     for name, one in compared.items():
-        say(f"{name} against softmax, over texts: {words(one['over_texts'])}")
-        say(f"{name} against softmax, over intents: {words(one['over_intents'])}")
+        say(f"{name}, over texts: {words(one['over_texts'])}")
+        say(f"{name}, over intents: {words(one['over_intents'])}")
     if asked.json:
         mean = {name: np.mean([one["_curve"] for one in each], axis=0).tolist() for name, each in by_arm.items()}
         draw(mean, asked.json)
