@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from vector_assets.encoder import ContractSettings, TextEncoder, load_encoder, make_checkpoint
 from vector_assets.encoder.text.batching import padded_tokens, token_batches
 from vector_assets.encoder.text.packed import is_packable, runs_of
-from vector_assets.encoder.text.precision import measure
-from vector_assets.errors import EncoderError
+from vector_assets.encoder.text.precision import SWITCH, has_bfloat16, measure
+from vector_assets.errors import EncoderError, UserError
 from vector_assets.records import Checkpoint, Encoder
 
 TEXTS = [
@@ -60,6 +60,22 @@ def test_fast_precision_stays_within_its_bound(minilm: Checkpoint) -> None:
         cosines = np.sum(exact * rough, axis=1)
         assert cosines.min() >= 0.9995 and cosines.mean() >= 0.9999
         assert np.abs(exact - rough).max() > 0
+
+
+def test_bfloat16_can_be_switched_off(minilm: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.delenv(SWITCH)
+    assert has_bfloat16()
+    monkeypatch.setenv(SWITCH, "off")
+    assert not has_bfloat16()
+    encoder = TextEncoder(minilm.folder)
+    exact = TextEncoder(minilm.folder, precision="full").encode_documents(TEXTS).vectors
+    assert np.array_equal(encoder.encode_documents(TEXTS).vectors, exact) and encoder.bulk_bound == 0.9999
+    monkeypatch.setenv(SWITCH, "no")
+    with pytest.raises(UserError, match="VECTOR_ASSETS_BFLOAT16: expected auto or off, found 'no'"):
+        has_bfloat16()
 
 
 def test_truncation_is_exact_to_the_token(tiny_source: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from vector_assets.errors import UserError
 from vector_assets.records import Vectors
 
 Precision = Literal["full", "fast"]
@@ -17,6 +19,9 @@ MIN_SPEEDUP = 1.2
 MIN_MEAN_COSINE = 0.9999
 MIN_COSINE = 0.9995
 ROUNDS = 2
+
+#: ``off``: full precision also where the CPU has bfloat16, so that machines of several kinds compute alike.
+SWITCH = "VECTOR_ASSETS_BFLOAT16"
 
 #: Sixteen texts of unlike length and kind; what they say does not matter, only that they are ordinary.
 SAMPLE_TEXTS = tuple(
@@ -46,8 +51,17 @@ class PrecisionReport:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether oneDNN computes in bfloat16 on this CPU; without, it is emulated, which is never faster."""
+    """Tell whether bfloat16 is worth a measurement: oneDNN computes in it on this CPU, and nobody switched it off.
+
+    Without the CPU's help it is emulated, which is never faster. Raises UserError for another value of the switch.
+    """
     import torch
+
+    said = os.environ.get(SWITCH) or "auto"
+    if said not in ("auto", "off"):
+        raise UserError(f"{SWITCH}: expected auto or off, found {said!r}")
+    if said == "off":
+        return False
 
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
