@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Callable
 
 import bm25s
@@ -18,6 +19,7 @@ from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.lexical import merge as merging
 from vector_assets.stores.lexical import sync as lexical_sync
+from vector_assets.stores.lexical import words as cutting
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.search_sql import bm25 as bm25_sql
@@ -176,6 +178,43 @@ def test_words_are_cut_as_they_are_elsewhere(make: Callable[..., Words]) -> None
         "  \n\t .,; ",
     ):
         assert plain.cut(text) == plain_words(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "हिन्दी विद्यालय में पढ़ाई", "नेपाली भाषा र संस्कृति", "தமிழ் இலக்கியம்", "বাংলা সাহিত্য", "తెలుగు భాష", "ಕನ್ನಡ ಭಾಷೆ", "മലയാളം ഭാഷ",
+        "සිංහල භාෂාව", "اللُّغَةُ العَرَبِيَّة", "שָׁלוֹם עוֹלָם", "ภาษาไทย น้ำ", "Việt Nam café Ångström",
+    ],
+)  # fmt: skip
+def test_no_mark_of_any_script_cuts_a_word(make: Callable[..., Words], text: str) -> None:
+    plain = make(language="none")
+    plain.sync()
+    wanted = [unicodedata.normalize("NFC", word).lower() for word in text.split()]
+    assert plain.cut(text + " ।") == wanted == plain_words(text + " ।")
+
+
+def test_composed_and_decomposed_letters_are_one_word(make: Callable[..., Words]) -> None:
+    words = make(language="none")
+    apart = unicodedata.normalize("NFD", "café Ångström")
+    assert len(apart) > len("café Ångström")
+    words.execute(f"insert into {words.collection.name} values (1, %s, ''), (2, 'tea', '')", (apart,))
+    words.sync()
+    words.show()
+    assert words.cut(apart) == words.cut("café Ångström") == ["café", "ångström"]
+    assert [row[0] for row in words.ask("café", None)] == [1]
+
+
+def test_where_letters_became_others_the_words_are_cut_anew(
+    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = make(language="none")
+    words.execute(f"insert into {words.collection.name} values (1, 'größe', '')")
+    assert words.sync().added == 1 and words.sync().added == 0
+    monkeypatch.setattr(cutting, "_letters", lambda connection: (sql.SQL(' collate "C"'), True))  # an older server's
+    assert words.sync().added == 1 and words.cut("größe") == ["gr", "e"]
+    monkeypatch.undo()
+    assert words.sync().added == 1 and words.cut("größe") == ["größe"] and words.sync().added == 0
 
 
 def test_a_language_stems_and_leaves_out_its_stop_words(make: Callable[..., Words]) -> None:

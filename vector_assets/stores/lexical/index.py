@@ -18,11 +18,11 @@ from psycopg import sql
 from vector_assets.spec import Lexical
 from vector_assets.stores.cursors import CursorStore
 from vector_assets.stores.database import Connection, Database, Names
-from vector_assets.stores.lexical.words import words_of
+from vector_assets.stores.lexical.words import Words, words_of
 from vector_assets.stores.relation import Relation
 
 #: Another number makes other indexes: it stands for how words are cut and what the tables look like.
-CODE_VERSION = 1
+CODE_VERSION = 2
 #: The longest text and the most of one word that are told apart; what is beyond counts as this.
 MOST_WORDS, MOST_TIMES = 2**20 - 1, 2**12 - 1
 
@@ -76,17 +76,20 @@ class LexicalIndex:
         return self.names.table("embedding", self.name + "_words")
 
     def create(self, database: Database, connection: Connection, relation: Relation) -> None:
-        """Make the tables and record them; where they are there for another key, they are made anew."""
+        """Make the tables and record them; they are made anew where the key is another, or words are cut otherwise.
+
+        The second follows an upgrade of the server, whose tables of letters are others then.
+        """
         wanted = [(name, column.type) for name, column in zip(relation.key_names, relation.key, strict=True)]
         there = connection.execute(
             "select attname, format_type(atttypid, atttypmod) from pg_attribute where attrelid = to_regclass(%s) "
             "and attnum > 0 and not attisdropped and attname ~ '^k[0-9]+$' order by attnum",
             (self.rows.as_string(None),),
         ).fetchall()
-        if there == wanted:
+        words = words_of(database, connection, self.language, stop_words=self.stop_words)
+        if there == wanted and self._cuts(connection, words):
             return
         self.drop(database, connection)
-        words = words_of(database, connection, self.language, stop_words=self.stop_words)
         keys = sql.SQL(", ").join(map(sql.Identifier, relation.key_names))
         for statement in (
             # Numbers start below zero: there are 2^32 of them before an index has to be made anew.
@@ -116,6 +119,13 @@ class LexicalIndex:
             ),
             (self.collection, self.analyser, list(self.fields), self.language, self.stop_words),
         )
+
+    def _cuts(self, connection: Connection, words: Words) -> bool:
+        """Tell whether the function that cuts questions is what rows would be cut by now."""
+        row = connection.execute(
+            "select prosrc from pg_proc where oid = to_regprocedure(%s)", (self.words.as_string(None) + "(text)",)
+        ).fetchone()
+        return row is not None and row[0] == words.body().as_string(None)
 
     def drop(self, database: Database, connection: Connection) -> None:
         """Drop the tables, and what is known of them."""

@@ -7,30 +7,36 @@ from typing import LiteralString
 from psycopg import sql
 
 from vector_assets.errors import DatabaseError
+from vector_assets.index.lexical import MARKS
 from vector_assets.stores.database import Connection, Database
 
 # The scripts in which no spaces stand between words: each character is one. As in index/lexical.py.
 _SINGLE: LiteralString = r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 # Small letters, everything but letters and digits a border, then cut. A part may be empty at either end.
-_CUT: LiteralString = (
-    "string_to_array(regexp_replace(lower((case when octet_length({0}) > length({0}) and {0} ~ {single} "
-    "then regexp_replace({0}, {each}, ' \\1 ', 'g') else {0} end){collation}), '[^[:alnum:]]+', ' ', 'g'), ' ')"
+_CUT: LiteralString = "string_to_array(regexp_replace(lower(({composed}){collation}), {border}, ' ', 'g'), ' ')"
+# A letter and its accent are one character, whichever way they were typed.
+_COMPOSED: LiteralString = (
+    "case when octet_length({0}) > length({0}) "
+    "then regexp_replace(normalize({0}, NFC), {each}, ' \\1 ', 'g') else {0} end"
 )
 
 
 class Words:
     """Composes what cuts texts for one analyser."""
 
-    def __init__(self, dictionary: sql.Identifier | None, collation: sql.Composable) -> None:
-        """``dictionary`` stems and knows stop words; None takes words as they are."""
+    def __init__(self, dictionary: sql.Identifier | None, collation: sql.Composable, *, unicode: bool) -> None:
+        """``dictionary`` stems and knows stop words; None takes words as they are. ``unicode``: texts are in UTF-8."""
         self._dictionary = dictionary
         self._collation = collation
+        self._unicode = unicode
 
     def cut(self, text: sql.Composable) -> sql.Composed:
         """SQL for the words of a text, as text[]; some may be empty. ``text`` is named several times."""
-        return sql.SQL(_CUT).format(
-            text, single=sql.Literal(_SINGLE), each=sql.Literal(f"({_SINGLE})"), collation=self._collation
-        )
+        composed: sql.Composable = text
+        if self._unicode:
+            composed = sql.SQL(_COMPOSED).format(text, each=sql.Literal(f"({_SINGLE})"))
+        border = sql.Literal(f"[^[:alnum:]{MARKS if self._unicode else ''}]+")
+        return sql.SQL(_CUT).format(composed=composed, border=border, collation=self._collation)
 
     def stem(self, word: sql.Composable) -> sql.Composed:
         """SQL for what a word is counted as; null for a stop word."""
@@ -38,22 +44,26 @@ class Words:
             return sql.SQL("{}").format(word)
         return sql.SQL("(ts_lexize({}, {}))[1]").format(sql.Literal(self._dictionary.as_string(None)), word)
 
-    def function(self, name: sql.Identifier) -> sql.Composed:
-        """SQL that makes ``name(text) returns text[]``: the words of a question as they are counted."""
-        body = sql.SQL(
+    def body(self) -> sql.Composed:
+        """SQL for the words of a question, $1, as they are counted."""
+        return sql.SQL(
             "select coalesce(array_agg(s.stem order by s.place), '{{}}') from "
             "(select {stem} as stem, c.place from unnest({cut}) with ordinality c (word, place) where c.word <> '') s "
             "where s.stem is not null"
         ).format(stem=self.stem(sql.SQL("c.word")), cut=self.cut(sql.SQL("$1")))
+
+    def function(self, name: sql.Identifier) -> sql.Composed:
+        """SQL that makes ``name(text) returns text[]``: the words of a question as they are counted."""
         return sql.SQL(
             "create or replace function {}(text) returns text[] language sql stable strict parallel safe "
             "set search_path = pg_catalog, pg_temp as {}"
-        ).format(name, sql.Literal(body.as_string(None)))
+        ).format(name, sql.Literal(self.body().as_string(None)))
 
 
 def words_of(database: Database, connection: Connection, language: str, *, stop_words: bool) -> Words:
     """Return what cuts texts of a language; makes the dictionary without stop words where that is asked for."""
-    return Words(_dictionary(database, connection, language, stop_words=stop_words), _collation(connection))
+    collation, unicode = _letters(connection)
+    return Words(_dictionary(database, connection, language, stop_words=stop_words), collation, unicode=unicode)
 
 
 def _dictionary(
@@ -89,8 +99,11 @@ def _dictionary(
     return own
 
 
-def _collation(connection: Connection) -> sql.Composable:
-    """What letters are: Postgres' own tables (17 and newer), else the database's, unless it knows ASCII only."""
+def _letters(connection: Connection) -> tuple[sql.Composable, bool]:
+    """What letters are, and whether texts are in UTF-8.
+
+    Postgres' own tables say it (17 and newer), else the database's locale, unless that knows ASCII only.
+    """
     row = connection.execute(
         "select exists (select from pg_collation where collname = 'pg_c_utf8'), datctype in ('C', 'POSIX'), "
         "exists (select from pg_collation where collname = 'und-x-icu'), getdatabaseencoding() = 'UTF8' "
@@ -99,5 +112,5 @@ def _collation(connection: Connection) -> sql.Composable:
     assert row is not None
     own, ascii_only, icu, utf8 = row
     if own and utf8:
-        return sql.SQL(" collate pg_catalog.pg_c_utf8")
-    return sql.SQL(' collate pg_catalog."und-x-icu"' if ascii_only and icu and utf8 else "")
+        return sql.SQL(" collate pg_catalog.pg_c_utf8"), True
+    return sql.SQL(' collate pg_catalog."und-x-icu"' if ascii_only and icu and utf8 else ""), bool(utf8)
