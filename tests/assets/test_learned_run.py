@@ -90,8 +90,12 @@ def test_once_something_is_live_it_chooses_the_negatives(mixed: ProjectRuns, wor
     assert kept.pairs == found.training_set.pairs and any(pair.negatives for pair in kept.pairs)
     train = {pair.document for pair in kept.split("train")}
     held_out = {pair.document for name in ("validation", "test") for pair in kept.split(name)}  # type: ignore[arg-type]
+    unlabelled = {pair.document for pair in kept.split("unlabelled")}
+    mined = {text for pair in kept.pairs for text in pair.negatives}
     for pair in kept.pairs:
-        assert set(pair.negatives) <= train - held_out - {pair.document}
+        assert set(pair.negatives) <= (train | unlabelled) - held_out - {pair.document}
+    # Rows that no pair names are in the live index as well: every seventh row asks for nothing.
+    assert 0 < report["mined_from_rows"] == len(unlabelled) and mined & unlabelled
     assert not {pair.document for pair in kept.split("unlabelled")} & (held_out | train)
 
 

@@ -53,7 +53,8 @@ def _vectors(training_set: TrainingSet) -> tuple[Vectors, Vectors]:
 
 
 def _mined(training_set: TrainingSet, wanted: Negatives) -> TrainingSet:
-    return with_negatives(training_set, *_vectors(training_set), wanted, alike=0.8, counts={"mined_by_base": 1})
+    corpus = Corpus.of(training_set.split("train"))
+    return with_negatives(training_set, corpus, *_vectors(training_set), wanted, alike=0.8, counts={"mined_by_base": 1})
 
 
 def _names(training_set: TrainingSet, query: str = "q own") -> list[str]:
@@ -79,7 +80,8 @@ def test_however_many_are_above_the_answer_those_just_below_it_are_found() -> No
     documents = np.stack([scores, np.sqrt(1 - scores**2)], axis=1)
     queries = np.tile(np.array([[1, 0]], np.float32), (80, 1))
     drawn = TrainingSet("", tuple(pairs), {})
-    found = with_negatives(drawn, queries, documents, Negatives(mined=2, margin=0.0), alike=0.9, counts={})
+    corpus = Corpus.of(pairs)
+    found = with_negatives(drawn, corpus, queries, documents, Negatives(mined=2, margin=0.0), alike=0.9, counts={})
     assert found.pairs[60].negatives == ("text number 61 of many", "text number 62 of many")
     assert found.pairs[79].negatives == () and found.report["mined_fewer"] == 2
 
@@ -89,10 +91,24 @@ def test_no_answer_of_the_query_and_nothing_held_out_is_ever_mined() -> None:
     corpus = Corpus.of(both.split("train"))
     queries, documents = _vectors(_set())
     queries = np.concatenate([queries, queries[:1]])  # the same question in capitals
-    found = with_negatives(both, queries, documents, Negatives(mined=9, margin=0.0), alike=0.8, counts={})
+    found = with_negatives(both, corpus, queries, documents, Negatives(mined=9, margin=0.0), alike=0.8, counts={})
     assert "good" not in _names(found) and _names(found) == ["best", "far", "other"]
     assert not {"held out text", "tested text"} & {text for pair in found.pairs for text in pair.negatives}
     assert "held out text" not in corpus.documents
+
+
+def test_other_rows_are_candidates_too_unless_they_resemble_the_answer() -> None:
+    one = [Pair("q", WORDS["own"], "g", "train")]
+    drawn = TrainingSet("", tuple(one), {})
+    corpus = Corpus.of(one, [WORDS["good"], WORDS["nearly"], WORDS["far"], WORDS["own"]])
+    assert corpus.documents == (WORDS["own"], WORDS["good"], WORDS["nearly"], WORDS["far"])
+    assert corpus.answers == (frozenset({0}),)
+    scores = np.array([0.8, 0.7, 0.75, 0.5], np.float32)
+    documents = np.stack([scores, np.sqrt(1 - scores**2)], axis=1)
+    queries = np.array([[1, 0]], np.float32)
+    found = with_negatives(drawn, corpus, queries, documents, Negatives(mined=5), alike=0.8, counts={})
+    assert found.pairs[0].negatives == (WORDS["good"], WORDS["far"])
+    assert found.report["mined_near_duplicate"] == 1
 
 
 def test_the_digest_covers_them() -> None:

@@ -10,7 +10,7 @@ from vector_assets.spec.base import Spec
 
 
 class Negatives(Spec):
-    """Hard negatives of each pair: documents of other train pairs that the live generation takes for its answer."""
+    """Hard negatives of each pair: rows and other train documents that the live generation takes for its answer."""
 
     mined: int = Field(ge=1, le=50, description="How many for each pair, at most.")
     skip: int = Field(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -11,31 +12,45 @@ from psycopg import sql
 
 from vector_assets.encoder.open import settings_of, store_untrained
 from vector_assets.records import Encoder, Generation, Part, TrainingSet, Vectors
-from vector_assets.spec import Collection
+from vector_assets.spec import Collection, Training
 from vector_assets.stores.arrays import to_array
 from vector_assets.stores.workspace import Workspace, checked_encoder
 from vector_assets.training.negatives import Corpus, with_negatives
+from vector_assets.training.pairs import PairRow
+from vector_assets.training.unlabelled import outside_of
 
 _AT_ONCE = 5000  # digests asked for in one query
+#: Rows outside of the pairs that are looked at, drawn by seed: their vectors are held in memory.
+OTHERS = 50_000
 
 
-def with_mined(workspace: Workspace, collection: Collection, space: str, training_set: TrainingSet) -> TrainingSet:
+def with_mined(
+    workspace: Workspace, collection: Collection, space: str, training_set: TrainingSet, rows: Iterable[PairRow]
+) -> TrainingSet:
     """Return the set with hard negatives where the space declares them, else as it is.
 
     The live generation ranks: its vectors are read where they are of just this text, and made with its checkpoint where
-    they are not. Before anything is live the untrained encoder ranks, and the report says so.
+    they are not. Candidates are the train documents and, of the live generation, the collection's ``rows`` outside of
+    all pairs. Before anything is live the untrained encoder ranks the train documents, and the report says so.
     """
     declared = collection.spaces[space]
     if declared.train is None or declared.train.negatives is None:
         return training_set
-    corpus = Corpus.of(training_set.split("train"))
+    train = training_set.split("train")
+    corpus = Corpus.of(train)
     vectors: dict[int, Vectors] = {}
     live = next((g for g in workspace.generations.list(collection.name) if g.state == "live"), None)
     part = next((part for part in live.parts if part.space == space), None) if live else None
     if live and part:
         encoder: Encoder = workspace.encoder(part.checkpoint)
-        vectors = _stored(workspace, live, part, corpus.documents)
-        counts = {"mined_by_generation": live.number}
+        others = _others(training_set, rows, declared.train)
+        known = _stored(workspace, live, part, [*corpus.documents, *others])
+        first = len(corpus.documents)
+        there = [(text, known[first + place]) for place, text in enumerate(others) if first + place in known]
+        corpus = Corpus.of(train, (text for text, _ in there))
+        vectors = {place: vector for place, vector in known.items() if place < first}
+        vectors |= {first + place: vector for place, (_, vector) in enumerate(there)}
+        counts = {"mined_by_generation": live.number, "mined_from_rows": len(there)}
     else:
         base = store_untrained(
             declared.encoder, workspace.checkpoint_folder,
@@ -48,10 +63,19 @@ def with_mined(workspace: Workspace, collection: Collection, space: str, trainin
     vectors |= dict(zip(missing, made, strict=True))
     documents = np.stack([vectors[place] for place in range(len(corpus.documents))])
     return with_negatives(
-        training_set, encoder.encode_queries(corpus.queries), documents, declared.train.negatives,
+        training_set, corpus, encoder.encode_queries(corpus.queries), documents, declared.train.negatives,
         alike=declared.train.split.duplicates,
         counts={**counts, "mined_vectors_read": len(documents) - len(missing), "mined_vectors_made": len(missing)},
     )  # fmt: skip
+
+
+def _others(training_set: TrainingSet, rows: Iterable[PairRow], training: Training) -> list[str]:
+    """Return the texts of rows that no pair names and that are not held out; as many as are looked at, by seed."""
+    texts = [row.document for row in outside_of(training_set, rows, training, Counter())]
+    if len(texts) <= OTHERS:
+        return texts
+    drawn = np.random.default_rng([training.seed, 3]).permutation(len(texts))[:OTHERS]
+    return [texts[place] for place in sorted(drawn)]
 
 
 def _stored(workspace: Workspace, live: Generation, part: Part, documents: Sequence[str]) -> dict[int, Vectors]:

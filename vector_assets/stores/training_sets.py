@@ -33,7 +33,7 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
         return Drawn(workspace.checkpoints.training_set(known), drawn=False)
     rows = TrainingRows(workspace, collection, space, training)
     training_set = pairs_from_rows(rows.read(), training, rows.report)
-    training_set = with_mined(workspace, collection, space, training_set)
+    training_set = with_mined(workspace, collection, space, training_set, rows.texts())
     if training.pretrain:
         training_set = with_unlabelled(training_set, rows.texts(), training)
     workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)

@@ -3,14 +3,14 @@
 As sentence-transformers' ``mine_hard_negatives`` does with ``range_min`` and ``relative_margin``, the guard against
 false negatives that NV-Retriever (Moreira et al. 2024) found best: a candidate is left out unless its score is lower
 than that of the pair's own answer by a share of it. Left out before that: every document paired with the query, and
-what resembles one of them by word 3-grams. Only documents of the train split are candidates, so nothing held out is
-learned.
+what resembles one of them by word 3-grams. Candidates are the documents of the train split and rows outside of all
+pairs, so nothing held out is learned.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -32,16 +32,17 @@ _COUNTED = ("mined", "mined_fewer", "mined_near_duplicate", "mined_over_margin")
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Distinct queries and documents of some pairs, in the order of their first pair."""
+    """Distinct queries and documents of some pairs, in the order of their first pair; then other candidates."""
 
     queries: tuple[str, ...]
     documents: tuple[str, ...]
     answers: tuple[frozenset[int], ...]  # of each query, places in ``documents``
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> Corpus:
+    def of(cls, pairs: Sequence[Pair], others: Iterable[str] = ()) -> Corpus:
         """Gather them. Queries that differ in case and spaces alone are one in what answers them."""
-        documents = {text: place for place, text in enumerate(dict.fromkeys(pair.document for pair in pairs))}
+        texts = dict.fromkeys([*(pair.document for pair in pairs), *others])
+        documents = {text: place for place, text in enumerate(texts)}
         queries = tuple(dict.fromkeys(pair.query for pair in pairs))
         found: dict[str, set[int]] = {}
         for pair in pairs:
@@ -51,6 +52,7 @@ class Corpus:
 
 def with_negatives(
     training_set: TrainingSet,
+    corpus: Corpus,
     queries: Vectors,
     documents: Vectors,
     wanted: Negatives,
@@ -60,10 +62,9 @@ def with_negatives(
 ) -> TrainingSet:
     """Return the set with more negatives at its train pairs, and the digest that covers them.
 
-    The vectors are of unit length and stand in the order of ``Corpus.of(train pairs)``; a document is like another from
-    a cosine of ``alike`` between their word 3-grams.
+    The corpus is that of the train pairs, with other candidates behind. Vectors are of unit length and stand in its
+    order; a document is like another from a cosine of ``alike`` between their word 3-grams.
     """
-    corpus = Corpus.of(training_set.split("train"))
     grams = grams_of(corpus.documents)
     numbers = {text: place for place, text in enumerate(corpus.documents)}
     asked: dict[str, list[int]] = {}

@@ -19,16 +19,27 @@ KEPT_WORDS = 0.4
 
 
 def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training: Training) -> TrainingSet:
-    """Return the set with the texts of rows outside of its pairs, as pairs of the split "unlabelled".
+    """Return the set with the texts of rows outside of its pairs, as pairs of the split "unlabelled"."""
+    assert training.pretrain is not None
+    report: Counter[str] = Counter()
+    kept = outside_of(training_set, rows, training, report)
+    kept = _cap(kept, training.pretrain.texts, "unlabelled", training.seed, report)
+    report["unlabelled"] = len(kept)
+    pairs = (*training_set.pairs, *(Pair("", row.document, row.group, "unlabelled", row.key) for row in kept))
+    return TrainingSet(pairs_digest(pairs), pairs, {**training_set.report, **report})
+
+
+def outside_of(
+    training_set: TrainingSet, rows: Iterable[PairRow], training: Training, report: Counter[str]
+) -> list[PairRow]:
+    """Return the rows outside of a set's pairs, each text once, none of which is held out.
 
     Left out are texts of held-out rows and groups, and what resembles a held-out document or query; where the pairs
     come from a file, rows have no group of its kind, and likeness alone decides.
     """
-    assert training.pretrain is not None
     held_out = training_set.split("validation") + training_set.split("test")
     own = {pair.document for pair in training_set.split("train")}
     keys = {pair.key for pair in held_out if pair.key}
-    report: Counter[str] = Counter()
     texts: dict[str, PairRow] = {}
     for row in sorted(rows, key=lambda row: (row.group, row.key)):
         text = row.document.strip()
@@ -41,11 +52,7 @@ def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training
     there = [text for pair in held_out for text in (pair.document, pair.query) if text]
     alike = resembling([row.document for row in kept], there, training.split.duplicates)
     report["near_duplicate_unlabelled"] = int(alike.sum())
-    kept = [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
-    kept = _cap(kept, training.pretrain.texts, "unlabelled", training.seed, report)
-    report["unlabelled"] = len(kept)
-    pairs = (*training_set.pairs, *(Pair("", row.document, row.group, "unlabelled", row.key) for row in kept))
-    return TrainingSet(pairs_digest(pairs), pairs, {**training_set.report, **report})
+    return [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
 
 
 def pretraining_texts(training_set: TrainingSet, training: Training) -> list[str]:
