@@ -17,6 +17,18 @@ from vector_assets.metrics import evaluate, ranked
 from vector_assets.records import Comparison, JudgedQuery
 
 
+def test_the_mean_is_met_by_its_lower_bound() -> None:
+    exact = [[0.1] for _ in range(100)]
+    one_missed = [[0.1] for _ in range(99)] + [[0.9]]  # mean .99, a standard error of .00995
+
+    def search(width: int | None) -> Found:
+        return Found(exact if width is None or width >= 80 else one_missed)
+
+    *_, chosen = choose_ef_search(search, recall=0.98, worst_recall=None)
+    assert (chosen.ef_search, chosen.mean) == (80, 1.0), ".99 - 1.645 x .00995 is .974"
+    assert choose_ef_search(search, recall=0.97, worst_recall=None)[-1].ef_search == 40
+
+
 def test_recall_counts_distances_not_names() -> None:
     assert recall_at_k([0.1, 0.2], [0.1, 0.2]) == 1
     assert recall_at_k([0.1, 0.9], [0.1, 0.2]) == 0.5

@@ -15,7 +15,7 @@ from vector_assets.index.recall import Found, Recall, choose_ef_search, question
 from vector_assets.records import Comparison, Decision, Generation, Vectors
 from vector_assets.spec import Collection, Evaluation
 
-RECALL_QUERIES = 200
+RECALL_QUERIES = 500
 # Fewer real questions than this say little of the mean: the table's own vectors are asked as well.
 FEW = 50
 

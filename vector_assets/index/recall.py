@@ -14,6 +14,8 @@ from vector_assets.records import Vectors
 _TIE = 1e-6
 # Between two widths as near as this, what is measured is chance.
 _NEAR = 1.1
+# One-sided 95 %: how many standard errors the mean may be better by chance than on questions that come later.
+_SURE = 1.645
 
 Distances = Sequence[Sequence[float]]
 
@@ -46,8 +48,8 @@ class Recall:
         return self.mean >= recall and (worst_recall is None or self.worst >= worst_recall)
 
     def holds_surely(self, recall: float, worst_recall: float | None) -> bool:
-        """The same for a mean that is a standard error less: other queries than the measured ones will be asked."""
-        return self.mean - self.error >= recall and self.holds(recall, worst_recall)
+        """The same for the lower 95 % bound of the mean: other queries than the measured ones will be asked."""
+        return self.mean - _SURE * self.error >= recall and self.holds(recall, worst_recall)
 
 
 def recall_at_k(found: Sequence[float], exact: Sequence[float]) -> float:
@@ -94,8 +96,8 @@ def choose_ef_search(
     """Try widths until the declared recall is met, then between the last two; return all measured, the chosen one last.
 
     ``search(width)`` asks the index, ``search(None)`` scans exactly; without ``widths`` there is no index, and that is
-    all. The mean has to be met by a standard error where some width does so, for other queries will be asked. Where no
-    width is enough the widest is the last.
+    all. The lower 95 % bound of the mean has to meet it where that of some width does, for other queries will be asked.
+    Where no width is enough the widest is the last.
     """
     exact = search(None)
     if not widths:
