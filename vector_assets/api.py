@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -32,7 +33,7 @@ from vector_assets.stores.retry import Retried, retry_failures
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
 
-Precision: TypeAlias = float | Literal["declared"] | None
+Precision: TypeAlias = float | Literal["declared", "none"] | None
 
 if TYPE_CHECKING:
     from vector_assets.assets.launch import Launched
@@ -91,7 +92,8 @@ class CollectionClient:
 
         ``where`` is a filter over declared fields and the key, as text or as its tree (docs/filters.md); of several,
         all must hold. It raises UserError that names the place. ``precision``, a share or the declared one, leaves
-        out hits below the score from which so many are right; raises UserError where no score is calibrated.
+        out hits below the score from which so many are right; raises UserError where no score is calibrated. None and
+        "none" leave out nothing.
         """
         ask = declared_ask(
             self.spec, question, image=_image(image), k=k, method=method, fusion=fusion, like=like,
@@ -107,19 +109,25 @@ class CollectionClient:
     ) -> Context:  # fmt: skip
         """Return passages of the k rows that a search finds, word for word, cited, within a budget of tokens.
 
-        Tokens are counted by the encoder's own tokenizer. Nothing is written that does not stand in a row.
+        Tokens are counted by the encoder's own tokenizer. Nothing is written that does not stand in a row. Where it is
+        known what scores mean, the declared precision is asked when none is given; ``"none"`` answers from anything.
         """
         ask = declared_ask(
             self.spec, question, k=k, method=method, fusion=fusion, like=like, unlike=unlike, diverse=diverse,
             rerank=rerank, filter=self._filter(where), precision=self._share(precision),
         )  # fmt: skip
-        return self._engine_of().context(ask, self._answer(ask), tokens=tokens)
+        engine = self._engine_of()
+        if precision is None and engine.calibrates(ask):
+            ask = replace(ask, precision=self._share("declared"))
+        return engine.context(ask, self._answer(ask), tokens=tokens)
 
     def _filter(self, where: Where) -> Filter | None:
         name = self.spec.name
         return read_where(where, self.spec, lambda: self._engine_of().reader.key_types(name))
 
     def _share(self, precision: Precision) -> float | None:
+        if precision == "none":
+            return None
         return (self.spec.evaluation or Evaluation()).answer_precision if precision == "declared" else precision
 
     def _answer(self, ask: Ask) -> Hits:

@@ -11,6 +11,7 @@ from fakes import ANIMALS, Declare, Execute, FakeStore, KeywordEncoder
 from rich.console import Console
 from stages import materialize, measure
 
+from vector_assets.api import CollectionClient
 from vector_assets.errors import UserError
 from vector_assets.index.calibrating import LEAST_QUESTIONS
 from vector_assets.index.swap import roll_back, settle
@@ -83,6 +84,24 @@ def test_hits_below_the_floor_are_left_out_and_no_answer_is_one(live: FakeStore)
     half = ask(live, "a cat and a dog", 0.7)  # of all that is found for one or two animals, 4 in 5 are right
     assert len(half.hits) == 10 and half.floor and half.floor.score == pytest.approx(BOTH, abs=1e-3)
     assert hits_json(half)["answered"] is True
+
+
+def test_a_context_asks_for_the_declared_precision_where_scores_are_known(
+    live: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = live.workspace.reader()
+    engine = SearchEngine(reader, live.collection.name, live.reader_encoder)  # type: ignore[arg-type]
+    monkeypatch.setattr(CollectionClient, "_engine_of", lambda self: engine)
+    client = CollectionClient(live.workspace, live.collection)
+    with closing(reader):
+        sure, unsure = client.context("a dog"), client.context("a cat and a dog")
+        assert sure.answered and sure.passages
+        assert (unsure.answered, unsure.passages) == (False, ())
+        assert "below 1, the score from which 90 % of answers are right" in unsure.why
+        assert client.context("a cat and a dog", precision="none").answered
+        assert client.context("a cat and a dog", precision=0.7).answered
+        assert client.context("a cat and a dog", diverse=0.5).answered, "nobody knows what such scores mean"
+        assert client.search("a cat and a dog").floor is None
 
 
 def test_probabilities_are_shown_without_a_floor_and_are_what_was_seen(live: FakeStore) -> None:

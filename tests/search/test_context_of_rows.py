@@ -85,3 +85,27 @@ def test_without_hits_there_is_no_answer_and_after_a_swap_no_context(engine: Sea
     assert not below.answered and below.why == floor.why and "below 0.7" in below.why
     with pytest.raises(NotLive, match="another generation went live meanwhile"):
         engine.context(ask, replace(hits, generation=99), tokens=100)
+
+
+def test_a_row_without_vectors_takes_nothing_away_and_is_cited_only_where_it_has_text(
+    engine: SearchEngine, execute: Execute, name: str
+) -> None:
+    ask = Ask("a cat", k=2)
+    hits = engine.answer(ask)
+    titled = replace(hits.hits[0], id="9", key="[9]", score=9.0, chunk=None, row={"title": "cat", "body": ""})
+    texted = replace(titled, row={"title": "cat", "body": "Words found this."})
+    by_words = replace(ask, method="bm25")  # what words find may have no vector: its title alone, or it is pending
+    both = engine.context(by_words, replace(hits, hits=(titled, *hits.hits)), tokens=1000)
+    assert both.answered and {one.id for one in both.passages} == {"1", "2"}, "the others are cited as they were"
+    first = engine.context(by_words, replace(hits, hits=(texted, *hits.hits)), tokens=1000)
+    assert next((one.id, one.text) for one in first.passages) == ("9", "Words found this.")
+    assert {one.id for one in first.passages} == {"9", "1", "2"}
+    alone = engine.context(by_words, replace(hits, hits=(titled,)), tokens=1000)
+    assert (alone.passages, alone.answered) == ((), False)
+    assert alone.why == "no answer (1 found, but it has no text that can be cited)"
+
+
+def test_a_budget_too_small_for_any_passage_is_no_answer(engine: SearchEngine) -> None:
+    found = context(engine, Ask("a cat", k=2), tokens=1)
+    assert (found.passages, found.tokens, found.answered) == ((), 0, False)
+    assert found.why == "no answer (2 found, but no passage of it fits into 1 tokens)"

@@ -37,7 +37,8 @@ WhereOption = Annotated[
 PrecisionOption = Annotated[
     str | None,
     typer.Option(
-        help="Leave out hits below the score from which this share of answers is right: 0.9, or declared.",
+        help="Leave out hits below the score from which this share of answers is right: 0.9, declared, or none. "
+        "A context asks for the declared one where nothing is said.",
         metavar="SHARE",
         show_default=False,
     ),
@@ -73,16 +74,18 @@ def checked_method(method: str) -> Method:
     return method
 
 
-def checked_precision(precision: str | None) -> float | Literal["declared"] | None:
+def checked_precision(precision: str | None) -> float | Literal["declared", "none"] | None:
     """Return ``--precision`` as a share, or raise UserError; a number of percent is a slip, not a wish."""
-    if precision is None or precision == "declared":
-        return None if precision is None else "declared"
+    if precision is None:
+        return None
+    if precision in ("declared", "none"):
+        return "declared" if precision == "declared" else "none"
     try:
         share = float(precision)
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise UserError(f"--precision {precision}: expected a share between 0 and 1, such as 0.9, or declared")
+        raise UserError(f"--precision {precision}: expected a share between 0 and 1, such as 0.9, declared or none")
     return share
 
 

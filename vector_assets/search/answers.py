@@ -72,7 +72,8 @@ def calibration_of(ask: Ask, known: Mapping[str, Calibrated], *, collection: str
         why = (
             f"method {name} has none; declare evaluation.calibration, or train a space, and materialize it"
             if name
-            else "only questions in words have one, without an image, rows that are liked, or another stage"
+            else "only questions in words have one, without an image, rows that are liked, or another stage "
+            "(--no-rerank and --diverse 0 leave out declared ones)"
         )
         raise UserError(f"collection {collection}: --precision needs a calibration, and {why}")
     return found

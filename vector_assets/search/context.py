@@ -48,8 +48,8 @@ class Cited:
 class Context:
     """Passages in the order of their scores. ``tokens`` is what the whole of ``text`` has, never over the budget.
 
-    ``answered`` is False where the best of what was found is too far from the question to answer it; there are no
-    passages then, and ``why`` says it. ``counted_by`` names the tokenizer.
+    ``answered`` is False where the best of what was found is too far from the question to answer it, or nothing of it
+    can be cited; there are no passages then, and ``why`` says it. ``counted_by`` names the tokenizer.
     """
 
     passages: tuple[Cited, ...]

@@ -12,7 +12,7 @@ from vector_assets.encoder.text.counting import token_counter
 from vector_assets.errors import NotLive, UserError
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.records.calibration import Calibrated
-from vector_assets.search.answers import answers
+from vector_assets.search.answers import answers, calibration_of
 from vector_assets.search.ask import Ask, FusionName, Method
 from vector_assets.search.context import Context, Count, cited
 from vector_assets.search.examples import read_examples
@@ -109,7 +109,8 @@ class SearchEngine:
     def context(self, ask: Ask, hits: Hits, *, tokens: int) -> Context:
         """Return cited passages of what a question found, within a budget of tokens.
 
-        Where no hit is left, none of them was good enough to answer the question, and it counts as not answered.
+        Where no hit is left, none of them was good enough to answer the question, and it counts as not answered; so
+        does a question without a passage, and ``why`` says which it was.
         """
         started = time.perf_counter()
         generation = self._current(fresh=False)
@@ -124,7 +125,13 @@ class SearchEngine:
         count, counted_by = self._counter(generation)
         passages, used = cited(found, texts.__getitem__, count, tokens=tokens)
         ms = hits.ms + 1000 * (time.perf_counter() - started)
-        why = "" if hits.hits else hits.floor.why if hits.floor else "no answer (nothing was found)"
+        why = ""
+        if not hits.hits:
+            why = hits.floor.why if hits.floor else "no answer (nothing was found)"
+        elif not passages:
+            said = any(one.text.strip() for one in found)
+            lacks = f"no passage of it fits into {tokens} tokens" if said else "it has no text that can be cited"
+            why = f"no answer ({len(hits.hits)} found, but {lacks})"
         return Context(passages, used, tokens, counted_by, not why, hits.method, hits.generation, ms, why)
 
     def _counter(self, generation: Generation) -> tuple[Count, str]:
@@ -134,6 +141,11 @@ class SearchEngine:
         if part.checkpoint not in self._counters:
             self._counters[part.checkpoint] = token_counter(self.reader.checkpoint(part.checkpoint).folder)
         return self._counters[part.checkpoint]
+
+    def calibrates(self, ask: Ask) -> bool:
+        """Tell whether it is known what the scores of a question mean."""
+        known = self._calibrated(self._current(fresh=False))
+        return calibration_of(replace(ask, precision=None), known, collection=self.collection) is not None
 
     def vector(self, question: str) -> AskedVector:
         """Return what a question is encoded as by the live generation's checkpoints, for SQL of the user's own."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from vector_assets.embedding.text import row_text
 from vector_assets.records import Generation, Vectors
 from vector_assets.search.context import Excerpt
@@ -32,7 +34,8 @@ def excerpts(
 
     A row that is not cut into chunks is cited whole. Else its best chunk is, and every other that is no farther from
     the question than the farthest of these best ones: a row may answer in more than one place. They come nearest
-    first (``by_cosine``), or row by row where the rows were ranked by something else than cosines.
+    first (``by_cosine``), or row by row where the rows were ranked by something else than cosines. A row without
+    vectors, which words may find, is cited from its text, where it has one that is cited.
     """
     texts = row_texts(generation, hits)
     if generation.chunked is None or not hits:
@@ -41,11 +44,19 @@ def excerpts(
         return [_of_hit(hit, texts) for hit in hits]
     found = reader.vectors(generation, ids=tuple(map(row_id, hits)), question=question)["key"]
     cosines = found.scores
-    best = {place: cosines[found.places == place].max() for place in set(found.places.tolist())}
+    near = np.flatnonzero(np.isfinite(cosines) & (found.chunks >= 0))
+    best: dict[int, float] = {}
+    for at in near.tolist():
+        place = int(found.places[at])
+        best[place] = max(best.get(place, -np.inf), float(cosines[at]))
     bar = min(best.values(), default=1.0)
     part = generation.parts[generation.chunked]
-    ranked: list[tuple[tuple[float, float], Excerpt]] = []
-    for at in range(len(found)):
+    ranked: list[tuple[tuple[float, float], Excerpt]] = [
+        ((float(place), 0.0), _of_hit(hit, texts))
+        for place, hit in enumerate(hits)
+        if place not in best and texts[hit.key].strip()
+    ]
+    for at in near.tolist():
         hit = hits[int(found.places[at])]
         shown = hit.chunk is not None and hit.chunk.number == int(found.chunks[at])
         if not (shown or cosines[at] >= bar):
