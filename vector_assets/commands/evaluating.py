@@ -130,10 +130,10 @@ def show_evaluated(found: Evaluated) -> None:
     if found.passages_gone:
         out.print(f"{found.passages_gone} judged passages do not stand in their rows, or not any more")
     for space, levels in found.levels.items():
-        for each in levels:
+        for level in levels:
             out.print(
-                f"level {each.level} of the labels of {space}: MAP {each.map:.4f}, {each.chance:.4f} by chance, "
-                f"{each.labels:,} labels, {each.queries:,} queries",
+                f"level {level.level} of the labels of {space}: MAP {level.map:.4f}, {level.chance:.4f} by chance, "
+                f"{level.labels:,} labels, {level.queries:,} queries",
                 soft_wrap=True,
             )
     for one in found.tested:

@@ -33,9 +33,10 @@ def judged_spans(store: CollectionStore, live: Generation, judged: Sequence[Judg
     keys = {key for query in asked for key in query.passages}
     rows = values_of(store.workspace.database, store.relation, keys, fields)
     texts = {key: row_text(values) for key, values in rows.items()}
-    gone, found = 0, {}
+    gone = 0
+    found: dict[str, dict[str, tuple[Span, ...]]] = {}
     for query in asked:
-        spans = {}
+        spans: dict[str, tuple[Span, ...]] = {}
         for key, passages in query.passages.items():
             places = [locate(texts.get(key, ""), passage) for passage in passages]
             gone += places.count(None)
