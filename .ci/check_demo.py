@@ -7,12 +7,22 @@ from pathlib import Path
 report = json.loads(Path(sys.argv[1]).read_text())
 turn = sys.argv[2]
 comparison = report["comparison"]
+arms = report["arms"]
+
+
+def found(arm: str) -> float:
+    """MRR@10 of one arm; -1 where it was not measured."""
+    return float(arms.get(arm, {}).get("mrr@10", -1))
+
+
 promises = {
     "at least 5,000 functions": report["rows"] >= 5000,
     "every row has its vector": report["embedded"] == report["rows"],
     "recall@10 as declared": report["recall"] >= 0.98,
     "tuned beats base on unseen distributions": comparison["low"] > 0,
     "MRR@10 of the tuned encoder is .70 or more": comparison["new"] >= 0.70,
+    "vectors, words and hybrid on the same questions": {"vector", "bm25", "hybrid"} <= set(arms),
+    "hybrid is not below words": found("hybrid") >= found("bm25"),
     "each search has hits": all(len(search["hits"]) == 3 for search in report["searches"]),
 }
 if turn == "second":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from vector_assets.errors import UserError
 from vector_assets.index.export import Exported, ExportPlan
@@ -227,6 +227,12 @@ class CollectionClient:
     def retry_failures(self) -> Retried:
         """Make the next run take failed rows again, though neither they nor the encoder have changed."""
         return retry_failures(self._store)
+
+    def arms(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the gate's table of the live generation as last measured: each arm with its scores; none before."""
+        live = self.workspace.generations.live(self.spec.name)
+        measures = self.workspace.generations.measures(live) if live else {}
+        return tuple(cast(Sequence[Mapping[str, Any]], measures.get("arms") or ()))
 
     def training_result(self, space: str) -> Mapping[str, Any] | None:
         """Return scores and comparison of the training that made a space's checkpoint; None when untrained."""

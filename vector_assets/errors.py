@@ -106,3 +106,11 @@ class RecallError(IntegrityError):
 
 class NotLive(IntegrityError):
     """The named checkpoint or generation is not the live one."""
+
+    @classmethod
+    def nothing(cls, collection: str) -> NotLive:
+        """Nothing is live at all, with what to do."""
+        return cls(
+            f"collection {collection} has no live generation; run vector-assets materialize {collection}, or, where "
+            f"that kept its candidate out, see vector-assets status {collection} for the way out"
+        )

@@ -179,7 +179,8 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
             + (f"; the oldest waits at most {status.oldest_pending_s:,.0f} s" if status.oldest_pending_s else "")
         )
         if status.generation is None:
-            console.print(f"  nothing is live; decision: {status.decision or 'none'} {status.reason or ''}")
+            decision = f"{status.decision} ({status.reason})" if status.decision else "none"
+            console.print(f"  nothing is live; decision: {decision}", soft_wrap=True, markup=False)
             continue
         recall = (
             f"{status.recall:.4f} (worst query {status.worst_recall:.2f})"

@@ -41,6 +41,7 @@ def animals(
     qrels: held.tsv
     calibration: {queries: learned.jsonl, qrels: learned.tsv}
     answer_precision: 0.6
+    bm25_rows: 0
 """
     folder = write_project(tmp_path_factory.mktemp("project"), NAME, tiny_model, train=False, extra=evaluation)
     ask(folder, "learned", range(0, 100))

@@ -22,6 +22,7 @@ EVALUATION = """  evaluation:
     queries: queries.jsonl
     qrels: qrels.tsv
     chunking_rows: 120
+    bm25_rows: 0
     chunkings:
       of_tokens: {by: tokens, size: 8, overlap: 2}
       mean: {by: tokens, size: 8, roll_up: mean, top: 2}

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from materialized import TO_LIVE, ProjectRuns, project_runs, training_run
+from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs, training_run
 from project import ROWS, change_rows, declare_training, write_project
 
+from vector_assets.commands.evaluating import evaluated_json
 from vector_assets.errors import SourceError, SpecError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
@@ -49,6 +50,8 @@ def kinds(
     text = (folder / "defs.yaml").read_text().replace("group: category,", "group: category, kind: category,")
     (folder / "defs.yaml").write_text(text)
     _declare(folder, "classification", gap=0.0001)
+    text = (folder / "defs.yaml").read_text() + '  evaluation: {label_separator: " ", bm25_rows: 0}\n'
+    (folder / "defs.yaml").write_text(text)
     with project_runs(workspace, folder, *TO_LIVE) as found:
         yield found
 
@@ -94,6 +97,22 @@ def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: ProjectRun
     assert (found.method, found.queries) == ("exact", len(judged))
     assert found.scores["mrr@10"] == pytest.approx(first["search_mrr@10"], abs=1e-6)
     assert [arm.arm for arm in found.arms] == ["live", "bm25"]
+
+
+def test_labels_that_are_paths_are_scored_at_each_level(kinds: ProjectRuns, workspace: Workspace) -> None:
+    # All labels are "kind N": at the first level every text is right.
+    found = evaluate_live(CollectionStore(workspace, kinds.collection), method="vector")
+    kind, number = found.levels["text"]
+    assert (kind.level, kind.labels, kind.map, kind.chance) == (1, 1, pytest.approx(1.0), 1.0)
+    assert number.level == 2 and number.queries == found.queries <= kind.queries
+    assert number.map == pytest.approx(found.scores["map"], abs=1e-6) and number.chance < number.map < 1
+    shown = [record.data for record in kinds.first.metadata["candidate"]["label_levels_text"].records]  # type: ignore[attr-defined]
+    assert [line["map"] for line in shown] == [1.0, pytest.approx(number.map, abs=1e-4)]
+    (run,) = mlflow_runs(workspace, "kinds/candidates")
+    assert run.data.metrics["label_levels/text/map"] == pytest.approx(number.map, abs=1e-6), "the last step"
+    assert evaluated_json(found)["levels"]["text"][0] == {
+        "level": 1, "labels": 1, "queries": kind.queries, "map": 1.0, "chance": 1.0
+    }  # fmt: skip
 
 
 def test_a_second_run_trains_nothing_and_another_objective_learns_from_the_same_set(

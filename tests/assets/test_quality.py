@@ -58,7 +58,7 @@ attributes:
   source: {{kind: file, path: rows.jsonl}}
   fields: {{text: text}}
   spaces: {{text: {{fields: [text], encoder: {model}, max_tokens: 64}}}}
-  evaluation: {{queries: queries.jsonl, qrels: qrels.tsv, floor: 0.3, drift: 0.05}}
+  evaluation: {{queries: queries.jsonl, qrels: qrels.tsv, floor: 0.3, drift: 0.05, bm25_rows: 0}}
 """
     )
     return folder

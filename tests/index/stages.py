@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes import FakeStore
 
-from vector_assets.index.swap import Swapped, settle
+from vector_assets.index.swap import Swapped, promote, settle
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hits
 from vector_assets.stores.measuring import Measured, measure_newest
@@ -22,6 +22,13 @@ def materialize(store: FakeStore) -> tuple[Measured, Swapped]:
     store.embed()
     measured = measure(store)
     return measured, settle(store, store.catch_up)
+
+
+def begin(store: FakeStore) -> None:
+    """A first generation that is worse than words, live on a person's word."""
+    store.embed()
+    assert measure(store).decision.decision == "keep"
+    promote(store, store.catch_up, because="a beginning")
 
 
 def states(store: FakeStore) -> dict[int, str]:

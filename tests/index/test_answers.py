@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any, cast
 
 import pytest
 from fakes import ANIMALS, Declare, Execute, FakeStore, KeywordEncoder
@@ -169,6 +170,24 @@ def test_a_collection_without_questions_to_learn_from_searches_as_before(
         ask(store, "a cat", 0.9)
     with pytest.raises(UserError, match="expected a share between 0 and 1"):
         Ask("a cat", precision=90)
+
+
+def test_hybrid_is_calibrated_anew_when_its_weights_are(live: FakeStore, declare: Declare) -> None:
+    live.collection = declare(lexical=["title", "body"])
+    materialize(live)
+    generation = live.live()
+    assert calibrate_live(live, generation, print) and not calibrate_live(live, generation, print)
+    before = known_calibrations(live, generation)
+    assert {"vector", "bm25", "hybrid/calibrated"} == set(before)
+    fusion = cast(dict[str, Any], live.workspace.generations.measures(generation)["fusion"])
+    doubled = {**fusion, "vector_scale": 2 * fusion["vector_scale"]}
+    live.workspace.generations.measure(generation, {"fusion": doubled})
+    live.workspace.generations.refresh_views(live.collection, generation, live.relation)
+    assert calibrate_live(live, generation, print), "the same questions, other weights"
+    after = known_calibrations(live, generation)
+    assert after["hybrid/calibrated"].calibrated.knots != before["hybrid/calibrated"].calibrated.knots
+    assert (after["bm25"], after["vector"]) == (before["bm25"], before["vector"])
+    assert not calibrate_live(live, generation, print)
 
 
 def test_only_plain_questions_in_words_have_calibrated_scores() -> None:

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
+from vector_assets.commands.evaluating import evaluated_json
 from vector_assets.index.retrieve import exact_rankings
 from vector_assets.index.swap import settle
-from vector_assets.records import JudgedQuery, Key, Vectors
+from vector_assets.records import JudgedPassage, JudgedQuery, Key, Vectors
 from vector_assets.search.engine import SearchEngine
 from vector_assets.show import hits_json
 from vector_assets.stores.evaluating import evaluate_live
@@ -237,3 +238,25 @@ def test_a_collection_that_comes_into_chunks_and_goes_out_of_them(
         hits = workspace.reader().search(store.live(), np.array([0, 1, 0, 0, 0], np.float32), k=3, exact=False)
         assert [hit.id for hit in hits] == ["1"]
         assert (hits[0].chunk.text if hits[0].chunk else None) == ("A dog." if by == "paragraph" else None)
+
+
+def test_what_is_cited_is_held_against_judged_passages(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    rows = {1: [1000, 2000], 2: [3000, 4000], 3: [5000, 6000]}
+    store = loaded(workspace, declare, execute, name, rows)
+    store.questions_asked = [
+        JudgedQuery("right", "2000", {"[1]": 1.0}, passages={"[1]": (JudgedPassage("Paragraph  2000."),)}),
+        JudgedQuery("other place", "3000", {"[2]": 1.0}, passages={"[2]": (JudgedPassage(span=(17, 32)),)}),
+        JudgedQuery("gone", "5000", {"[3]": 1.0}, passages={"[3]": (JudgedPassage("what stood here"),)}),
+        JudgedQuery("row alone", "6000", {"[3]": 1.0}),
+    ]
+    found = evaluate_live(store, methods=["vector", "exact"])
+    assert set(found.passages) == {"vector"} and found.passages_gone == 1
+    cited = found.passages["vector"]
+    assert (cited.recall, cited.rows, cited.questions) == (pytest.approx(1 / 3), 1.0, 3)
+    told = evaluated_json(found)["passages"]
+    assert told["questions"] == 3 and told["gone"] == 1
+    assert told["methods"]["vector"]["passage_recall@5"] == pytest.approx(1 / 3)
+    store.questions_asked = store.questions_asked[3:]
+    assert "passages" not in evaluated_json(evaluate_live(store))

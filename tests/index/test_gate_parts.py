@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vector_assets.index.decide import decide, remark
+from vector_assets.index.decide import decide, decide_first, remark, weigh_words
+from vector_assets.index.fusion import fused_rankings
 from vector_assets.index.known_items import drawn_keys, known_item
 from vector_assets.index.lexical import bm25_rankings, words
 from vector_assets.index.retrieve import exact_rankings
@@ -179,15 +180,39 @@ def test_synthetic_questions_are_never_enough(difference: float) -> None:
     assert "synthetic known-item queries say ndcg@10 0.500" in found.reason and "promote --because" in found.reason
 
 
+def test_what_words_find_better_stays_out_unless_hybrid_is_not_below_them() -> None:
+    first, beaten = decide_first(None), _comparison(-0.1)
+    for bm25 in (None, _comparison(0.3), _comparison(-0.005)):
+        assert weigh_words(first, bm25) == first, "left out, better, not significant"
+    kept = weigh_words(first, beaten)
+    assert kept.decision == "keep" and "; BM25 finds better than these vectors, ndcg@10 0.500 -> 0.400" in kept.reason
+    assert kept.reason.endswith("; declare lexical: so that hybrid is searched, or use promote --because")
+    for difference in (0.0, 0.002, 0.1):
+        assert weigh_words(first, beaten, hybrid=_comparison(difference)).decision == "promote", difference
+    below = weigh_words(first, beaten, hybrid=_comparison(-0.002))
+    assert below.decision == "keep" and "and better than hybrid of both, ndcg@10 0.500 -> 0.498" in below.reason
+
+
+def test_what_is_better_than_live_goes_live_though_words_find_better() -> None:
+    better, beaten = _comparison(0.05), _comparison(-0.1)
+    found = weigh_words(decide(better), beaten, live=better)
+    assert found.decision == "promote" and "goes live all the same, since what is live is worse" in found.reason
+    tie = decide(_comparison(0.0))
+    assert weigh_words(tie, beaten, live=_comparison(0.0)).decision == "keep"
+    assert "; BM25 finds better" in weigh_words(tie, beaten, live=_comparison(0.0)).reason
+
+
+def test_two_rankings_are_fused_by_places_as_by_hand() -> None:
+    # b: 1/12 + 1/11; a: 1/11; d: 1/12; c: 1/13, and e: 1/13 after it by its key.
+    found = fused_rankings({"q": ["a", "b", "c"], "r": ["x"]}, {"q": ["b", "d", "e"]})
+    assert found == {"q": ["b", "a", "d", "c", "e"], "r": ["x"]}
+
+
 def test_what_does_not_decide_is_said() -> None:
     decision = decide(_comparison(0.05))
-    assert remark(decision, None, None) == decision
-    assert remark(decision, _comparison(0.3), None) == decision
-    assert remark(decision, _comparison(-0.005), None) == decision, "not significant"
-    warned = remark(decision, _comparison(-0.1), None)
-    assert warned.decision == "promote" and "; warning: BM25 finds better than these vectors, ndcg@10" in warned.reason
+    assert remark(decision, None) == decision
     shadow = compare_shadow({"1": ["a"]}, {"1": ["a"]}, ["1"])
-    noticed = remark(decision, None, shadow)
+    noticed = remark(decision, shadow)
     assert "on 1 recent questions live and candidate share 100% of the first ten" in noticed.reason
 
 

@@ -8,17 +8,20 @@ from typing import Any, cast
 import psycopg
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
-from stages import WRONG, materialize, measure, search, states
+from rich.console import Console
+from stages import WRONG, begin, materialize, measure, search, states
 
 from vector_assets.api import CollectionClient
-from vector_assets.errors import NotFound
+from vector_assets.errors import NotFound, NotLive
 from vector_assets.index.swap import promote, roll_back, settle
 from vector_assets.records import JudgedQuery
+from vector_assets.show import show_status
 from vector_assets.spec import Collection
 from vector_assets.stores.asking import synthetic_queries
 from vector_assets.stores.evaluating import evaluate_live
 from vector_assets.stores.query_log import QueryLog
 from vector_assets.stores.row_texts import values_of
+from vector_assets.stores.status import collection_status
 from vector_assets.stores.workspace import Workspace
 
 WORDS = [f"w{number:02}" for number in range(1, 61)]
@@ -60,15 +63,71 @@ def test_live_candidate_and_bm25_stand_in_one_table(store: FakeStore) -> None:
     assert arms["candidate"]["scores"] == measured.values["evaluation"]
     assert arms["candidate"]["scores"]["mrr@10"] < 0.3 and arms["live"]["against"]["difference"] < -0.7
     assert measured.decision.decision == "keep"
-    assert "; warning: BM25 finds better than these vectors, mrr@10 1.000 -> 0." in measured.decision.reason
+    assert "; BM25 finds better than these vectors, mrr@10 1.000 -> 0." in measured.decision.reason
 
 
-def test_a_candidate_that_beats_live_but_not_bm25_goes_live_with_a_warning(numbered: FakeStore) -> None:
-    materialize(numbered)
+def test_a_candidate_that_beats_live_but_not_bm25_goes_live_and_says_so(numbered: FakeStore) -> None:
+    begin(numbered)
     numbered.use(_knows(0, 1))
     measured, swapped = materialize(numbered)
-    assert measured.decision.reason.startswith("better than live") and "warning: BM25" in measured.decision.reason
+    assert measured.decision.reason.startswith("better than live")
+    assert "; BM25 finds better than these vectors, mrr@10 1.000 -> 0." in measured.decision.reason
+    assert "; goes live all the same, since what is live is worse; declare lexical:" in measured.decision.reason
     assert (measured.decision.decision, swapped.live.number) == ("promote", 2)
+
+
+def test_a_first_generation_that_bm25_beats_stays_out_until_hybrid_is_declared(
+    numbered: FakeStore, declare: Declare, execute: Execute, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbered.embed()
+    measured = measure(numbered)
+    assert measured.decision.decision == "keep" and measured.sound
+    assert measured.decision.reason.startswith("first generation; the encoder is untrained")
+    way = "; declare lexical: so that hybrid is searched, or use promote --because"
+    assert measured.decision.reason.endswith(way)
+    with pytest.raises(NotFound, match=r"nothing can go live: generation 1 is keep \(first generation.*--because\)$"):
+        settle(numbered, numbered.catch_up)
+    status = collection_status(numbered.workspace, numbered.collection)
+    assert (status.generation, status.decision) == (None, "keep") and str(status.reason).endswith(way)
+    show_status(Console(), {name: status})
+    assert "nothing is live; decision: keep (first generation;" in capsys.readouterr().out
+    with pytest.raises(NotLive, match=f"kept its candidate out, see vector-assets status {name} for the way out"):
+        search(numbered, "w03")
+    assert not measure(numbered).now, "nothing has changed: nothing is decided anew"
+    numbered.collection = declare(evaluation={"slices": ["topic"]}, lexical=["title"])
+    measured, swapped = materialize(numbered)
+    assert measured.now and (measured.decision.decision, swapped.live.number) == ("promote", 1)
+    assert ", but hybrid of both is not below it: mrr@10 1.000 -> 1.000" in measured.decision.reason
+    arms = _arms(numbered, 1)
+    assert list(arms) == ["candidate", "bm25", "hybrid"] and arms["hybrid"]["scores"]["mrr@10"] == 1.0
+    assert measured.values["evaluation"] == arms["candidate"]["scores"]
+    assert arms["hybrid"]["against"]["old"] == 1.0 and arms["hybrid"]["against"]["new"] < 0.5
+    execute(f"update {name} set title = 'other' where id = 60")
+    materialize(numbered)
+    kept = _arms(numbered, 1)
+    assert [kept[arm]["note"] for arm in ("bm25", "hybrid")] == ["as measured at the last decision"] * 2
+
+
+def test_questions_that_are_texts_of_the_rows_let_words_decide_nothing(numbered: FakeStore, declare: Declare) -> None:
+    texts = {"objective": "dropout_pairs"}
+    numbered.collection = declare(spaces={"text": {"fields": ["title"], "train": texts}})
+    measured, swapped = materialize(numbered)
+    assert "BM25" not in measured.decision.reason and swapped.live.number == 1
+    assert _arms(numbered, 1)["bm25"]["against"]["high"] < 0, "it is shown all the same"
+
+
+def test_a_first_generation_whose_hybrid_is_below_bm25_waits_for_a_person(store: FakeStore, declare: Declare) -> None:
+    store.collection = declare(evaluation={"metric": "ndcg@10"}, lexical=["title"])
+    store.use(KeywordEncoder(order=WRONG))
+    store.embed()
+    decision = measure(store).decision
+    assert (
+        decision.decision == "keep"
+        and "; BM25 finds better than these vectors, ndcg@10 1.000 -> 0.0" in decision.reason
+    )
+    assert ", and better than hybrid of both, ndcg@10 1.000 -> 0." in decision.reason
+    assert decision.reason.endswith("; take another encoder, or train it, or use promote --because")
+    assert promote(store, store.catch_up, because="only the graph of neighbours is used").live.number == 1
 
 
 def test_bm25_is_left_out_beyond_the_declared_rows_and_said_to_be(store: FakeStore, declare: Declare) -> None:
@@ -103,7 +162,7 @@ def test_the_words_of_the_rows_are_not_read_again_with_every_sync(
 
 
 def test_a_candidate_that_is_much_worse_on_a_slice_stays_out(numbered: FakeStore) -> None:
-    materialize(numbered)
+    begin(numbered)
     numbered.use(_knows(1, 2))
     measured, swapped = materialize(numbered)
     decision = measured.decision
@@ -119,7 +178,7 @@ def test_a_candidate_that_is_much_worse_on_a_slice_stays_out(numbered: FakeStore
 
 def test_a_slice_may_fall_as_far_as_declared(numbered: FakeStore, declare: Declare) -> None:
     numbered.collection = declare(evaluation={"slices": ["topic"], "slice_drop": 1.0})
-    materialize(numbered)
+    begin(numbered)
     numbered.use(_knows(1, 2))
     assert materialize(numbered)[0].decision.decision == "promote"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
-from stages import WRONG, materialize, measure, search, states
+from stages import WRONG, begin, materialize, measure, search, states
 
 from vector_assets.errors import IntegrityError, NotFound
 from vector_assets.index.swap import promote, settle
@@ -35,7 +35,7 @@ def test_a_second_run_measures_and_swaps_nothing_and_has_the_same_versions(store
 
 def test_a_better_checkpoint_is_built_beside_live_and_promoted(store: FakeStore, execute: Execute, name: str) -> None:
     store.use(KeywordEncoder(order=WRONG))
-    materialize(store)
+    begin(store)
     good = KeywordEncoder(seed="good")
     store.use(good)
     run = store.embed()
@@ -93,7 +93,7 @@ def test_a_blocked_candidate_does_not_stand_in_the_way_when_the_declaration_goes
 ) -> None:
     first = KeywordEncoder(order=WRONG)
     store.use(first)
-    materialize(store)
+    begin(store)
     store.use(KeywordEncoder(seed="better"))
     monkeypatch.setattr(store, "worst_norm", lambda generation: 0.5)
     store.embed()

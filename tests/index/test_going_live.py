@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
-from stages import WRONG, materialize, measure, search, states
+from stages import WRONG, begin, materialize, measure, search, states
 
 from vector_assets.errors import CoverageError, IntegrityError, NotFound
 from vector_assets.index.recall import Found
@@ -52,7 +52,7 @@ def test_there_may_be_nothing_to_promote(store: FakeStore) -> None:
 
 def test_rollback_takes_the_last_one_back_for_good(store: FakeStore, execute: Execute, name: str) -> None:
     store.use(KeywordEncoder(order=WRONG))
-    materialize(store)
+    begin(store)
     good = KeywordEncoder(seed="good")
     store.use(good)
     materialize(store)
@@ -159,7 +159,7 @@ def test_a_table_that_is_written_to_all_the_time_still_goes_live(store: FakeStor
 def test_an_older_candidate_does_not_overtake_live(store: FakeStore) -> None:
     """It was to be promoted, but a newer one went live first, and the process ended before the older was dropped."""
     store.use(KeywordEncoder(order=WRONG))
-    materialize(store)
+    begin(store)
     store.use(KeywordEncoder(seed="good"))
     store.embed()
     assert measure(store).decision.decision == "promote"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vector_assets.errors import SourceError
-from vector_assets.records import JudgedQuery, KeyColumn
+from vector_assets.records import JudgedPassage, JudgedQuery, KeyColumn
 from vector_assets.source.judged import read_graded, read_judged, read_qrels, read_queries
 from vector_assets.source.pairs_file import FilePair, read_pairs, read_triplets
 
@@ -74,6 +74,44 @@ def test_wrong_judgements_are_named_with_their_line(text: str, message: str, tmp
     with pytest.raises(SourceError) as caught:
         read_judged(asked, write(tmp_path, "qrels.tsv", text))
     assert str(caught.value).replace(f"{tmp_path}/", "") == message
+
+
+def test_judgements_as_json_lines_may_name_the_passage_that_answers(tmp_path: Path) -> None:
+    asked = queries(tmp_path, {"_id": "a", "text": "one"}, {"_id": "b", "text": "two"})
+    lines = [
+        {"query-id": "a", "corpus-id": 7, "score": 2, "passage": "it is so"},
+        {"query-id": "a", "corpus-id": 7, "score": 2, "start": 3, "stop": 9},
+        {"query-id": "a", "corpus-id": 8},
+        {"query_id": "b", "corpus_id": "8", "score": 1},
+        {"query-id": "b", "corpus-id": "9", "score": 0, "passage": "no answer"},
+    ]
+    judged = write(tmp_path, "qrels.jsonl.gz", "\n".join(map(json.dumps, lines)))
+    assert read_judged(asked, judged, [KeyColumn("id", "bigint")]) == [
+        JudgedQuery(
+            "a", "one", {"[7]": 2.0, "[8]": 1.0},
+            passages={"[7]": (JudgedPassage("it is so"), JudgedPassage(span=(3, 9)))},
+        ),
+        JudgedQuery("b", "two", {"[8]": 1.0}),
+    ]  # fmt: skip
+    assert read_qrels(judged) == {"a": {'["7"]': 2.0, '["8"]': 1.0}, "b": {'["8"]': 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"start": 3, "stop": 3}, "start is 3 and stop 3; expected whole numbers, 0 or more, start below stop"),
+        ({"start": 3}, "start is 3 and stop None; expected whole numbers, 0 or more, start below stop"),
+        ({"passage": " "}, "passage is empty; expected text, or no such key"),
+        ({"passage": "x", "start": 1, "stop": 2}, "passage stands beside start and stop; expected one or the other"),
+        ({"score": "good"}, "score is the text 'good'; expected a number"),
+    ],
+)
+def test_a_wrong_passage_is_named_with_its_line(line: dict[str, object], message: str, tmp_path: Path) -> None:
+    asked = queries(tmp_path, {"_id": "a", "text": "one"})
+    judged = write(tmp_path, "qrels.jsonl", json.dumps({"query-id": "a", "corpus-id": "7", **line}))
+    with pytest.raises(SourceError) as caught:
+        read_judged(asked, judged)
+    assert str(caught.value).replace(f"{tmp_path}/", "") == f"qrels.jsonl:1: {message}"
 
 
 def test_wrong_queries_are_named_with_their_line(tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ def _compared(values: Mapping[str, object]) -> dict[str, dg.MetadataValue]:
     slices = cast(list[dict[str, Any]], values.get("slices") or [])
     if slices:
         found["slices"] = dg.MetadataValue.md(_slices_table(slices))
+    for space, levels in cast(dict[str, list[dict[str, float]]], values.get("levels") or {}).items():
+        found[f"label_levels_{space}"] = table([{n: round(v, 4) for n, v in each.items()} for each in levels])
     shadow = cast(dict[str, float] | None, values.get("shadow"))
     if shadow:
         found["recent_questions"] = table([{"what": what, "value": f"{value:.4g}"} for what, value in shadow.items()])

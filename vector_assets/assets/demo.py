@@ -4,12 +4,13 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
 from vector_assets.api import CollectionClient
 from vector_assets.assets.launch import Launched
+from vector_assets.metrics import shown_metric
 from vector_assets.show import launched_json, show_hits, show_launched, shown_progress
 
 QUESTIONS = (
@@ -37,6 +38,7 @@ def run_demo(client: CollectionClient, out: Console, err: Console, *, report: Pa
         f"{values['candidate']['index_bytes'] / 2**20:.1f} MiB"
     )
     out.print(f"[bold]gate[/bold]   {status.decision}: {status.reason}", soft_wrap=True)
+    arms = _show_arms(client, out)
     searches = _show_searches(client, out)
     seconds = time.perf_counter() - started
     out.print(
@@ -48,7 +50,7 @@ def run_demo(client: CollectionClient, out: Console, err: Console, *, report: Pa
         numbers = {
             **launched_json(launched), "seconds": round(seconds, 1), "rows": status.rows, "embedded": status.embedded,
             "recall": status.recall, "worst_recall": status.worst_recall, "comparison": comparison,
-            "searches": searches,
+            "arms": arms, "searches": searches,
             "trained_now": values["encoder"]["trained_now"],
         }  # fmt: skip
         report.write_text(json.dumps(numbers, indent=1, default=str) + "\n", encoding="utf-8")
@@ -66,6 +68,19 @@ def _show_training(client: CollectionClient, out: Console) -> Mapping[str, Any] 
         f"difference {c['difference']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}] (95 %, p {c['p']:.4f})"
     )
     return dict(c)
+
+
+def _show_arms(client: CollectionClient, out: Console) -> dict[str, Mapping[str, float]]:
+    """Print vectors, words and both together on the held-out questions of the gate, as last measured."""
+    found = {
+        "vector" if arm["arm"] in ("live", "candidate") else str(arm["arm"]): cast(Mapping[str, float], arm["scores"])
+        for arm in client.arms()  # live before a candidate, which is what is live now
+    }
+    out.print("\n[bold]search[/bold] by vectors, by words (BM25), by both (hybrid), on the same questions:")
+    for name, scores in found.items():
+        shown = ", ".join(f"{shown_metric(metric)} {score:.3f}" for metric, score in scores.items())
+        out.print(f"         {name:7} {shown}")
+    return found
 
 
 def _show_searches(client: CollectionClient, out: Console) -> list[dict[str, object]]:

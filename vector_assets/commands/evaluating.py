@@ -85,7 +85,23 @@ def evaluated_json(found: Evaluated) -> dict[str, Any]:
         "arms": {arm.arm: arm.record() for arm in found.arms},
         "methods": {each.name: {metric: asdict(mean) for metric, mean in each.means.items()} for each in found.systems},
         "comparisons": [each.record() for each in found.tested],
+        **({"passages": _passages_json(found)} if found.passages else {}),
+        "levels": {space: [asdict(each) for each in levels] for space, levels in found.levels.items()},
     }
+
+
+def _passages_json(found: Evaluated) -> dict[str, Any]:
+    by_method = {
+        method: {
+            f"passage_recall@{each.k}": each.recall,
+            "low": each.low,
+            "high": each.high,
+            f"row_recall@{each.k}": each.rows,
+        }
+        for method, each in found.passages.items()
+    }
+    questions = next(iter(found.passages.values())).questions
+    return {"questions": questions, "gone": found.passages_gone, "methods": by_method}
 
 
 def show_evaluated(found: Evaluated) -> None:
@@ -104,6 +120,22 @@ def show_evaluated(found: Evaluated) -> None:
         means = each.means.values()
         table.add_row(each.name, *(f"{one.mean:.4f}\n{one.low:.3f}-{one.high:.3f}" for one in means))
     out.print(table)
+    for method, cited in found.passages.items():
+        out.print(
+            f"{method}: passage_recall@{cited.k} {cited.recall:.4f} [{cited.low:.4f}, {cited.high:.4f}], "
+            f"{cited.rows:.4f} have the row, {cited.questions:,} queries with judged passages",
+            soft_wrap=True,
+            markup=False,
+        )
+    if found.passages_gone:
+        out.print(f"{found.passages_gone} judged passages do not stand in their rows, or not any more")
+    for space, levels in found.levels.items():
+        for level in levels:
+            out.print(
+                f"level {level.level} of the labels of {space}: MAP {level.map:.4f}, {level.chance:.4f} by chance, "
+                f"{level.labels:,} labels, {level.queries:,} queries",
+                soft_wrap=True,
+            )
     for one in found.tested:
         compared = one.comparison
         out.print(

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from vector_assets.index.comparing import Asked, Asks, Compared, Compares, compare
-from vector_assets.index.decide import decide, decide_first, remark
+from vector_assets.index.decide import decide, decide_first, remark, weigh_words
 from vector_assets.index.integrity import Checked, check_norms, check_recall
 from vector_assets.index.recall import Found, Recall, choose_ef_search, questions_of
 from vector_assets.records import Comparison, Decision, Generation, Vectors
@@ -152,6 +152,7 @@ def measure_candidate(
     compared = compare(
         generation, live, asked, store, encoders,
         metric=metric, declared=collection.evaluation or Evaluation(), lexical=lexical,
+        hybrid=collection.lexical is not None,
     )  # fmt: skip
     decision = _decide(generation, live, compared, trained)
     log(f"{decision.decision}: {decision.reason}")
@@ -161,14 +162,17 @@ def measure_candidate(
 def _decide(
     generation: Generation, live: Generation | None, compared: Compared, trained: Comparison | None
 ) -> Decision:
-    lexical = None if compared.synthetic else compared.lexical
+    bm25 = None if compared.synthetic or compared.of_rows else compared.lexical
     if live is None:
-        return remark(decide_first(trained), lexical, None)
+        return weigh_words(decide_first(trained), bm25, hybrid=compared.hybrid)
     if live.number == generation.number:
         return Decision("keep", "live is up to date; there is no candidate to decide on")
     same = live.checkpoint_set == generation.checkpoint_set
     decision = decide(compared.comparison, same_vectors=same, slices=compared.slices, synthetic=compared.synthetic)
-    return decision if same else remark(decision, lexical, compared.shadow)
+    if same:
+        return decision
+    decision = weigh_words(decision, bm25, hybrid=compared.hybrid, live=compared.comparison)
+    return remark(decision, compared.shadow)
 
 
 def _recall(

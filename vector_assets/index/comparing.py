@@ -1,4 +1,4 @@
-"""What a generation is held against: live, BM25, the slices of the questions, and recent searches."""
+"""What a generation is held against: live, BM25, hybrid of both, slices of the questions, recent searches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from vector_assets.index.fusion import fused_rankings
 from vector_assets.index.lexical import bm25_rankings
 from vector_assets.index.retrieve import Block, exact_rankings
 from vector_assets.index.shadow import Shadow, compare_shadow
@@ -16,7 +17,7 @@ from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, score
 from vector_assets.records import Comparison, Generation, JudgedQuery, Vectors
 from vector_assets.spec import Evaluation
 
-ArmName = Literal["live", "candidate", "bm25"]
+ArmName = Literal["live", "candidate", "bm25", "hybrid"]
 _RECENT = "\0"  # begins the ids of recent questions; no id in a file has it
 
 
@@ -48,13 +49,15 @@ class Asks(Protocol):
 class Asked:
     """What is asked: judged questions, or synthetic ones where there are none, their slices, recent searches.
 
-    ``slices`` names parts of ``judged`` by places in it.
+    ``slices`` names parts of ``judged`` by places in it. ``of_rows``: nobody asked them, they are texts of the rows, or
+    words of these, and favour what counts words.
     """
 
     judged: tuple[JudgedQuery, ...] = ()
     synthetic: bool = False
     slices: Mapping[str, Sequence[int]] = field(default_factory=dict)
     recent: tuple[str, ...] = ()
+    of_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +84,25 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """All that a generation was held against. ``comparison`` is live against it, None where it is live itself."""
+    """All that a generation was held against. ``comparison`` is live against it, None where it is live itself.
+
+    ``hybrid`` is BM25 (old) against the fusion of both (new), None where no ``lexical`` is declared. ``of_rows`` tells
+    that the questions favour words (see ``Asked``): what BM25 finds then decides nothing.
+    """
 
     arms: tuple[Arm, ...] = ()
     comparison: Comparison | None = None
     slices: tuple[SliceFound, ...] = ()
     shadow: Shadow | None = None
     synthetic: bool = False
+    hybrid: Comparison | None = None
+    of_rows: bool = False
 
     @property
     def evaluation(self) -> Mapping[str, float]:
         """The generation's own scores on judged questions; empty where there are none."""
-        return {} if self.synthetic or not self.arms else self.arms[-1 if self.arms[-1].arm != "bm25" else -2].scores
+        own = [each for each in self.arms if each.arm in ("live", "candidate")]  # live stands before a candidate
+        return {} if self.synthetic or not own else own[-1].scores
 
     @property
     def lexical(self) -> Comparison | None:
@@ -110,8 +120,13 @@ def compare(
     metric: str,
     declared: Evaluation,
     lexical: bool = True,
+    hybrid: bool = False,
 ) -> Compared:
-    """Ask everything of the generation, of live and of BM25, by exact scans: one over each table of vectors."""
+    """Ask everything of the generation, of live and of BM25, by exact scans: one over each table of vectors.
+
+    ``hybrid`` says whether the generation's ranking is also fused with that of BM25, by places: the fusion that is
+    asked where none is learned.
+    """
     other = live if live and live.number != generation.number else None
     if not asked.judged and not (other and asked.recent):
         return Compared(synthetic=asked.synthetic)
@@ -134,25 +149,37 @@ def compare(
             asked.slices, before, scored, metric=metric, drop=declared.slice_drop, least=declared.slice_queries
         )
     arms.append(Arm("candidate" if other or live is None else "live", evaluate(new, judged)))
+    fused: Comparison | None = None
     if lexical:
-        arms.append(bm25_arm(asked.judged, new, store, metric=metric, limit=declared.bm25_rows))
-    return Compared(tuple(arms), comparison, slices, shadow, asked.synthetic)
+        words = rank_words(judged, store, limit=declared.bm25_rows)
+        arms.append(bm25_arm(judged, new, words, metric=metric))
+        if hybrid and not isinstance(words, str):
+            both = fused_rankings(new, words)
+            together, alone = score(both, judged, metric), score(words, judged, metric)
+            fused = paired_bootstrap(alone, together, metric=metric)
+            arms.append(Arm("hybrid", evaluate(both, judged), paired_bootstrap(together, scored, metric=metric)))
+    return Compared(tuple(arms), comparison, slices, shadow, asked.synthetic, fused, asked.of_rows)
 
 
-def bm25_arm(judged: Sequence[JudgedQuery], new: Rankings, store: Compares, *, metric: str, limit: int) -> Arm:
-    """Measure BM25 on the same questions, and how ``new`` differs from it."""
+def rank_words(judged: Sequence[JudgedQuery], store: Compares, *, limit: int) -> Rankings | str:
+    """Rank by BM25: by the collection's own index of words, else in memory. A text says why it was left out."""
     if not limit:
-        return Arm("bm25", {}, note="left out: evaluation.bm25_rows is 0")
+        return "left out: evaluation.bm25_rows is 0"
     found = store.word_rankings(judged)
     texts = store.texts() if found is None else None
     if found is None and texts is None:
-        return Arm("bm25", {}, note="left out: the spaces read no text")
+        return "left out: the spaces read no text"
     if texts is not None:
         found = bm25_rankings(texts, judged, limit=limit)
-    if found is None:
-        return Arm("bm25", {}, note=f"left out: there are more than {limit:,} rows, see evaluation.bm25_rows")
-    against = paired_bootstrap(score(found, judged, metric), score(new, judged, metric), metric=metric)
-    return Arm("bm25", evaluate(found, judged), against)
+    return found if found is not None else f"left out: there are more than {limit:,} rows, see evaluation.bm25_rows"
+
+
+def bm25_arm(judged: Sequence[JudgedQuery], new: Rankings, words: Rankings | str, *, metric: str) -> Arm:
+    """Score what ``rank_words`` found on the same questions, and how ``new`` differs from it."""
+    if isinstance(words, str):
+        return Arm("bm25", {}, note=words)
+    against = paired_bootstrap(score(words, judged, metric), score(new, judged, metric), metric=metric)
+    return Arm("bm25", evaluate(words, judged), against)
 
 
 def _rankings(generation: Generation, asked: Asked, store: Compares, encoders: Asks) -> Rankings:

@@ -13,6 +13,8 @@ from vector_assets.records import Comparison, Decision
 def decide_first(trained: Comparison | None) -> Decision:
     """Decide on the first generation: it goes live, unless its training made it worse than its own base.
 
+    ``weigh_words`` may still keep it out.
+
     ``trained`` compares the tuned encoder with the untrained base on held-out queries; None when nothing was trained.
     """
     if trained is None:
@@ -66,14 +68,34 @@ def decide(
     return Decision("keep", f"a tie keeps live: {_words(comparison)}", comparison)
 
 
-def remark(decision: Decision, lexical: Comparison | None, shadow: Shadow | None) -> Decision:
-    """Add what does not decide: a warning where BM25 (old) beats the candidate (new), and what people would notice."""
-    said = [decision.reason]
-    if lexical and lexical.high < 0:
-        said.append(f"warning: BM25 finds better than these vectors, {_words(lexical)}; out of domain words often do")
-    if shadow:
-        said.append(shadow.words)
-    return replace(decision, reason="; ".join(said))
+def weigh_words(
+    decision: Decision, bm25: Comparison | None, *, hybrid: Comparison | None = None, live: Comparison | None = None
+) -> Decision:
+    """Keep what was to be promoted where BM25 (old) beats these vectors (new): its 95 % interval lies wholly below 0.
+
+    Two ways out. ``live`` (old) is significantly worse than the candidate (new): keeping it would serve nobody. Or
+    ``hybrid`` (new), which is measured where the collection declares ``lexical``, has at least the mean of BM25 (old)
+    on the same questions. No significance is asked of it: who searches by hybrid then loses nothing to words.
+    ``bm25`` is None where it was left out, or where the questions are synthetic; then nothing changes.
+    """
+    if bm25 is None or bm25.high >= 0:
+        return decision
+    beaten = f"{decision.reason}; BM25 finds better than these vectors, {_words(bm25)}"
+    if decision.decision != "promote":
+        return replace(decision, reason=beaten)
+    if hybrid and hybrid.difference >= 0:
+        return replace(decision, reason=f"{beaten}, but hybrid of both is not below it: {_words(hybrid)}")
+    way = "declare lexical: so that hybrid is searched" if hybrid is None else "take another encoder, or train it"
+    if hybrid:
+        beaten += f", and better than hybrid of both, {_words(hybrid)}"
+    if live and live.low > 0:
+        return replace(decision, reason=f"{beaten}; goes live all the same, since what is live is worse; {way}")
+    return replace(decision, decision="keep", reason=f"{beaten}; {way}, or use promote --because")
+
+
+def remark(decision: Decision, shadow: Shadow | None) -> Decision:
+    """Add what does not decide: what people would notice."""
+    return replace(decision, reason=f"{decision.reason}; {shadow.words}") if shadow else decision
 
 
 def _words(c: Comparison) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vector_assets.metrics import ndcg_at_k
+from vector_assets.metrics import Rankings, ndcg_at_k
 
 #: How fast places lose weight. 60 in the paper; 10 is better by nDCG@10 on what SciFact and python_functions hold for
 #: learning, and with 60 the latter falls below its vectors.
@@ -79,6 +79,15 @@ def by_places(found: Found) -> list[tuple[str, float]]:
         for place, (key, _) in enumerate(part, start=1):
             scores[key] = scores.get(key, 0.0) + 1 / (RRF_K + place)
     return sorted(scores.items(), key=lambda one: (-one[1], one[0]))
+
+
+def fused_rankings(vector: Rankings, bm25: Rankings) -> dict[str, list[str]]:
+    """Fuse two rankings of each question by places: row keys, best first, ties by key."""
+    found = {}
+    for query in dict.fromkeys([*vector, *bm25]):
+        parts = [[(key, 0.0) for key in dict.fromkeys(part.get(query, ()))] for part in (vector, bm25)]
+        found[query] = [key for key, _ in by_places(Found(query, parts[0], parts[1], {}))]
+    return found
 
 
 def by_sum(found: Found, fusion: Fusion) -> list[tuple[str, float]]:

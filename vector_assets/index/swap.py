@@ -33,6 +33,10 @@ class SwapStore(Protocol):
         """Return the blocking checks that failed when the generation was measured; all when it was not."""
         ...
 
+    def reason(self, generation: Generation) -> str:
+        """Return why the gate decided as it did; empty before it has."""
+        ...
+
     def swap(self, generation: Generation, *, because: str) -> Generation:
         """Make a generation live in one transaction."""
         ...
@@ -70,8 +74,7 @@ def settle(store: SwapStore, catch_up: CatchUp, *, clean: bool = False) -> Swapp
     candidate = next((g for g in store.all() if g.state == "candidate"), None)
     if candidate is None or candidate.decision != "promote" or (live and candidate.number < live.number):
         if live is None:
-            said = f"generation {candidate.number} is {candidate.decision}" if candidate else "there is no candidate"
-            raise NotFound(f"nothing can go live: {said}; materialize the candidate, or use promote --because")
+            raise NotFound(f"nothing can go live: {_said(store, candidate)}")
         store.show(live)
         return Swapped(live, live.number, "kept", store.drop_retired() if clean else ())
     return _go_live(store, candidate, catch_up, because="the gate said promote")
@@ -113,6 +116,16 @@ def _go_live(store: SwapStore, candidate: Generation, catch_up: CatchUp, *, beca
         live = store.swap(candidate, because=because)
     dropped = store.drop_retired()
     return Swapped(live, before.number if before else None, "promoted", dropped)
+
+
+def _said(store: SwapStore, candidate: Generation | None) -> str:
+    """Say why a candidate stays out, with the way out of it."""
+    way = "use promote --because"
+    if candidate is None:
+        return f"there is no candidate; materialize it, or {way}"
+    why = store.reason(candidate)
+    said = f"generation {candidate.number} is {candidate.decision}" + (f" ({why})" if why else "")
+    return said if way in why else f"{said}; materialize the candidate, or {way}"
 
 
 def _live(store: SwapStore) -> Generation | None:

@@ -18,7 +18,7 @@ from vector_assets.records.embedding import (
     RowState,
 )
 from vector_assets.records.encoder import Canary, Checkpoint, Encoded, Encoder, Input, Inputs, Kind, Tokenizes, Vectors
-from vector_assets.records.evaluation import Comparison, Decision, JudgedQuery
+from vector_assets.records.evaluation import Comparison, Decision, JudgedPassage, JudgedQuery
 from vector_assets.records.source import (
     BadRow,
     ChangesReader,
@@ -51,6 +51,7 @@ __all__ = [
     "IndexType",
     "Input",
     "Inputs",
+    "JudgedPassage",
     "JudgedQuery",
     "Key",
     "KeyColumn",

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPassage:
+    """The part of a row that answers: its text, or [start, stop) of what the chunked space reads of the row."""
+
+    text: str = ""
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +20,8 @@ class JudgedQuery:
     """A question with its known answers: JSON row key to gain.
 
     ``slice`` is the part of the questions that its file puts it in. ``among`` are the only rows that are looked at,
-    all when None; ``own`` is the row that the question was taken from, which is no answer.
+    all when None; ``own`` is the row that the question was taken from, which is no answer. ``passages`` are the parts
+    of rows that answer, where somebody judged so far.
     """
 
     id: str
@@ -21,6 +30,7 @@ class JudgedQuery:
     slice: str = ""
     among: frozenset[str] | None = None
     own: str = ""
+    passages: Mapping[str, tuple[JudgedPassage, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

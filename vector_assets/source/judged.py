@@ -1,14 +1,15 @@
-"""Questions with known answers, in the BEIR layout: queries as JSONL, judgements as TSV."""
+"""Questions with known answers, in the BEIR layout: queries as JSONL, judgements as TSV, or as JSONL with passages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from vector_assets.errors import SourceError
-from vector_assets.records import JudgedQuery, KeyColumn
+from vector_assets.records import JudgedPassage, JudgedQuery, KeyColumn
 from vector_assets.source.jsonl import read_objects
+from vector_assets.source.judged_passages import Judgement, is_jsonl, read_judgements
 from vector_assets.source.keys import parse_key, row_key
 from vector_assets.source.storable import storable
 from vector_assets.source.storage import SourceFile, find_files, open_bytes
@@ -34,15 +35,18 @@ def read_graded(queries: str, qrels: str, key: Sequence[KeyColumn] = _TEXT_KEY) 
     """Return the queries that have judgements, in the order of their file, with those of 0 and below among them."""
     asked = _read_queries(queries)
     texts = {query: text for query, (text, _) in asked.items()}
-    judgements = read_grades(qrels, key)
+    judgements, passages = _read(qrels, key)
     unknown = next((query for query in judgements if query not in texts), None)
     if unknown is not None:
         raise SourceError(f"{qrels}: query-id {unknown!r} is not in {queries}; expected judgements of its queries only")
     return [
-        JudgedQuery(id=query, text=text, relevant=judgements[query], slice=asked[query][1])
+        JudgedQuery(
+            id=query, text=text, relevant=judgements[query], slice=asked[query][1],
+            passages={row: tuple(each) for row, each in passages.get(query, {}).items() if judgements[query][row] > 0},
+        )
         for query, text in texts.items()
         if query in judgements
-    ]
+    ]  # fmt: skip
 
 
 def read_queries(url: str) -> dict[str, str]:
@@ -72,23 +76,36 @@ def read_grades(url: str, key: Sequence[KeyColumn] = _TEXT_KEY) -> dict[str, dic
     """Return all judgements by query id and row key.
 
     A line is query-id, corpus-id and score, or the four columns of TREC.
-    A first line whose score is no number is a header.
+    A first line whose score is no number is a header. A file of JSON lines has these as keys.
     """
+    return _read(url, key)[0]
+
+
+def _read(
+    url: str, key: Sequence[KeyColumn]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list[JudgedPassage]]]]:
+    """Return scores and passages, by query id and row key."""
     grades: dict[str, dict[str, float]] = {}
+    passages: dict[str, dict[str, list[JudgedPassage]]] = {}
+    for one in read_judgements(url, key) if is_jsonl(url) else _lines(url, key):
+        if grades.setdefault(one.query, {}).setdefault(one.document, one.score) != one.score:
+            raise SourceError(
+                f"{one.where}: {one.query} and {one.named} were judged before with another score; expected one"
+            )
+        if one.passage:
+            passages.setdefault(one.query, {}).setdefault(one.document, []).append(one.passage)
+    return grades, passages
+
+
+def _lines(url: str, key: Sequence[KeyColumn]) -> Iterator[Judgement]:
     for file in find_files(url):
         for number, cells in _cells(file):
             where = f"{file.name}:{number}"
             score = _score(cells[-1])
-            if score is None:
-                if number == 1:
-                    continue
+            if score is not None:
+                yield Judgement(where, cells[0], cells[-2], row_key(parse_key(cells[-2], key, where)), score)
+            elif number != 1:
                 raise SourceError(f"{where}: score is {cells[-1]!r}; expected a number")
-            query, document = cells[0], row_key(parse_key(cells[-2], key, where))
-            if grades.setdefault(query, {}).setdefault(document, score) != score:
-                raise SourceError(
-                    f"{where}: {query} and {cells[-2]} were judged before with another score; expected one"
-                )
-    return grades
 
 
 def _cells(file: SourceFile) -> list[tuple[int, list[str]]]:

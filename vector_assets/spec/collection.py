@@ -15,6 +15,7 @@ from vector_assets.spec.evaluation import Evaluation
 from vector_assets.spec.export import Export
 from vector_assets.spec.field import FieldType
 from vector_assets.spec.freshness import Duration
+from vector_assets.spec.head import LABELLED
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.lexical import LexicalFields
@@ -80,7 +81,7 @@ class Collection(Spec):
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
             *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(), *self._wordless(),
-            *self._cannot_chunk(),
+            *self._cannot_chunk(), *self._unlabelled(),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self
@@ -90,6 +91,14 @@ class Collection(Spec):
             yield "drift.retrain: no space declares train:, so there is nothing to retrain; expected false"
         elif self.drift and self.drift.retrain and not self.automation.on_change:
             yield "drift.retrain: asks by automation, which is off; expected automation: {on_change: true} beside it"
+
+    def _unlabelled(self) -> Iterator[str]:
+        labelled = any(space.train and space.train.objective in LABELLED for space in self.spaces.values())
+        if self.evaluation and self.evaluation.label_separator and not labelled:
+            yield (
+                "evaluation.label_separator: no space learns from labels, so there are none held out; expected "
+                f"train.objective {', '.join(LABELLED)}"
+            )
 
     def _wordless(self) -> Iterator[str]:
         if self.search.method in ("bm25", "hybrid") and not self.lexical:

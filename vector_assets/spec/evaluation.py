@@ -36,7 +36,9 @@ class Evaluation(Spec):
         "split of training; of labelled texts each asks for the others of its label, among the held-out ones.",
     )
     qrels: str | None = Field(
-        default=None, description="TSV with query-id, corpus-id and score, plain or .gz; a header is skipped."
+        default=None,
+        description="TSV with query-id, corpus-id and score, plain or .gz; a header is skipped. Or JSONL with these "
+        "keys, and perhaps passage, or start and stop: the part of the row that answers.",
     )
     calibration: Calibration | None = None
     answer_precision: float = Field(
@@ -58,6 +60,12 @@ class Evaluation(Spec):
         default=0.05, gt=0, le=1, description="The check quality fails this far below what live last scored."
     )
 
+    label_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Labels of training are paths with this between their parts, such as / in animal/dog/chihuahua. "
+        "MAP of the held-out labelled texts is then also told at each level: of the same first part, first two, …",
+    )
     slices: list[ColumnName] = Field(
         default=[],
         description="Category fields: the questions are also compared by the value of each that their answers have. "

@@ -10,7 +10,7 @@ from vector_assets.embedding.text import row_text
 from vector_assets.index.comparing import Asked
 from vector_assets.index.known_items import drawn_keys, known_item
 from vector_assets.records import JudgedQuery, Value
-from vector_assets.spec import Collection, Evaluation
+from vector_assets.spec import UNLABELLED, Collection, Evaluation
 from vector_assets.stores.query_log import QueryLog
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_keys, text_fields, values_of
@@ -33,9 +33,17 @@ def gather(
     if declared.shadow:
         recent = QueryLog(workspace.database).recent(collection.name, declared.shadow)
     if judged:
-        return Asked(tuple(judged), False, slices_of(workspace, collection, relation, judged), tuple(recent))
+        slices = slices_of(workspace, collection, relation, judged)
+        return Asked(tuple(judged), False, slices, tuple(recent), _of_rows(collection))
     made = synthetic_queries(workspace, collection, relation) if deciding and declared.synthetic else []
     return Asked(tuple(made), True, {}, tuple(recent))
+
+
+def _of_rows(collection: Collection) -> bool:
+    """Tell whether the judged questions are the rows' own texts: those of a training from texts alone."""
+    declared = collection.evaluation is not None and collection.evaluation.queries is not None
+    trained = [space.train for space in collection.spaces.values() if space.train]
+    return not declared and any(each.objective in UNLABELLED for each in trained)
 
 
 def slices_of(

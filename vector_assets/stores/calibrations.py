@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +26,9 @@ from vector_assets.stores.collection import CollectionStore
 LEARNED, HELD = 1000, 500
 #: A support vector machine for each question would take half an hour.
 _SLOW = ("svm",)
+
+#: The one method whose scores depend on weights that are learned.
+LEARNED_FUSION = "hybrid/calibrated"
 
 Find = Callable[[Sequence[JudgedQuery]], Scored]
 
@@ -98,8 +103,10 @@ def _settle(
     known = known_calibrations(store, generation)
     declared = store.collection.evaluation or Evaluation()
     version = store.calibration_version()
-    key = f"{version} {store.questions_version()} {declared.answer_precision}"
-    missing = {name: find for name, find in finds.items() if name not in known or known[name].key != key}
+    asked = f"{version} {store.questions_version()} {declared.answer_precision}"
+    weights = _weights(store, generation)
+    keys = {name: f"{asked} {weights}" if weights and name == LEARNED_FUSION else asked for name in finds}
+    missing = {name: find for name, find in finds.items() if name not in known or known[name].key != keys[name]}
     if not missing or (not version and not known):
         return False
     learned = _some(store.calibration_queries() if version else [], LEARNED, "learned")
@@ -117,10 +124,20 @@ def _settle(
         fresh = mark(found, held)
         calibrated = replace(calibrated, reliability=judge(calibrated, fresh) if held else None)
         kept = keep(calibrated, fresh, declared.answer_precision, questions=len(held))
-        known[name] = CalibratedMethod(calibrated, kept, key)
+        known[name] = CalibratedMethod(calibrated, kept, keys[name])
         log(calibration_words(known[name]))
     store.workspace.generations.measure(generation, {"calibration": {n: asdict(each) for n, each in known.items()}})
     return True
+
+
+def _weights(store: CollectionStore, generation: Generation) -> str:
+    """Return what changes when hybrid sums its parts otherwise; "" where no weights were learned, and it is by places.
+
+    Weights are also learned anew for the same questions: by maintenance, since the rows have changed.
+    """
+    fusion = cast(Mapping[str, Any], store.workspace.generations.measures(generation).get("fusion") or {})
+    learned = [fusion.get(name) for name in ("weight", "vector_scale", "bm25_scale")]
+    return "" if learned[0] is None else hashlib.sha256(json.dumps(learned).encode()).hexdigest()[:12]
 
 
 def calibration_words(found: CalibratedMethod) -> str:

@@ -91,6 +91,10 @@ def _numbers(run: TrackedRun, values: Mapping[str, Any], known: Mapping[str, Cal
     """Log means by metric, each width of the index as a step, and of each method its errors and threshold."""
     scores = cast(Mapping[str, float], values.get("evaluation") or {})
     run.metrics({f"search/{name}".replace("@", "_at_"): value for name, value in scores.items()}, step=0)
+    for space, levels in cast(Mapping[str, list[Mapping[str, float]]], values.get("levels") or {}).items():
+        for each in levels:
+            found_at = {f"label_levels/{space}/{name}": each[name] for name in ("map", "chance")}
+            run.metrics(found_at, step=int(each["level"]))
     for each in cast(list[Mapping[str, float]], values.get("recalls") or []):
         numbers = {name: each[name] for name in ("mean", "worst", "p50", "p99") if each.get(name) is not None}
         run.metrics({f"recall_at_10/{name}": value for name, value in numbers.items()}, step=int(each["ef_search"]))

@@ -289,6 +289,10 @@ class CollectionStore:
         checks = cast(dict[str, dict[str, object]], self.workspace.generations.measures(generation).get("checks", {}))
         return tuple(name for name in CHECKS if not checks.get(name, {}).get("passed"))
 
+    def reason(self, generation: Generation) -> str:
+        """Return why the gate decided as it did; empty before it has."""
+        return str(self.workspace.generations.decided(generation).get("reason") or "")
+
     def swap(self, generation: Generation, *, because: str) -> Generation:
         """Make a generation live in one transaction."""
         return self.workspace.generations.swap(self.collection, generation, self.relation, because=because)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.errors import NotFound, UserError
-from vector_assets.index.comparing import Arm, bm25_arm
+from vector_assets.index.comparing import Arm, bm25_arm, rank_words
+from vector_assets.index.levels import Level
+from vector_assets.index.passages import K as CITED
+from vector_assets.index.passages import PassageRecall
 from vector_assets.index.retrieve import exact_rankings
 from vector_assets.index.systems import System, Tested, compare_pairs, system
 from vector_assets.metrics import Rankings, evaluate, paired_bootstrap, ranking_depth, score
 from vector_assets.records import Generation, JudgedQuery
 from vector_assets.search.ask import METHODS, Ask, Method
 from vector_assets.search.engine import SearchEngine
+from vector_assets.search.hits import Hit
 from vector_assets.source.judged import read_judged
 from vector_assets.spec import Evaluation
 from vector_assets.stores.asking import synthetic_queries
 from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.levels import measure_levels
+from vector_assets.stores.passages import cited_recall, judged_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,9 @@ class Evaluated:
 
     ``against`` in a line of ``arms`` compares that arm (old) with the live generation (new). ``systems`` are all
     methods and generations that were asked, each with intervals, and ``tested`` every pair of them. ``synthetic``: the
-    queries were made from words of the rows, nobody judged them.
+    queries were made from words of the rows, nobody judged them. ``levels`` are those of held-out labels, by space,
+    where labels are declared to be paths and no other queries were asked for. ``passages`` says by method how often
+    what it cites is a judged passage; ``passages_gone`` counts judged passages that do not stand in their rows.
     """
 
     scores: dict[str, float]
@@ -41,6 +49,9 @@ class Evaluated:
     tested: tuple[Tested, ...] = ()
     metric: str = ""
     judged: tuple[JudgedQuery, ...] = ()
+    levels: Mapping[str, tuple[Level, ...]] = field(default_factory=dict)
+    passages: Mapping[str, PassageRecall] = field(default_factory=dict)
+    passages_gone: int = 0
 
 
 def evaluate_live(
@@ -66,14 +77,22 @@ def evaluate_live(
     others = [_kept(store, number) for number in dict.fromkeys(generations)]
     judged = _queries(store, queries, qrels, synthetic=synthetic)
     asked = _methods(store, methods or (method,), judged)
-    found = [system(each, rank(judged), judged) for each, rank in _ways(store, live, asked).items()]
+    spans = judged_spans(store, live, judged)
+    found: list[System] = []
+    passages: dict[str, PassageRecall] = {}
+    for way in asked:
+        answers = _scanned(store, live, judged) if way == "exact" else _ask(store, way, judged)
+        cited = cited_recall(answers.first, spans)
+        if cited:
+            passages[way] = cited
+        found.append(system(way, answers.rankings, judged))
     found += [system(f"generation {each.number}", _scan(store, each, judged), judged) for each in others]
     scores = {metric: mean.mean for metric, mean in found[0].means.items()}
     arms = _beside(store, judged, found[0].rankings)
     tested = compare_pairs(found, store.metric)
     return Evaluated(
         scores, len(judged), live.number, asked[0], (Arm("live", scores), *arms), synthetic, tuple(found), tested,
-        store.metric, tuple(judged),
+        store.metric, tuple(judged), {} if queries or synthetic else measure_levels(store, live), passages, spans.gone,
     )  # fmt: skip
 
 
@@ -97,15 +116,16 @@ def _methods(store: CollectionStore, methods: Sequence[Method], judged: Sequence
     return tuple(dict.fromkeys(methods))
 
 
-def _ways(
-    store: CollectionStore, live: Generation, methods: Sequence[Method]
-) -> dict[Method, Callable[[Sequence[JudgedQuery]], Rankings]]:
-    def way(method: Method) -> Callable[[Sequence[JudgedQuery]], Rankings]:
-        if method == "exact":
-            return lambda judged: _scan(store, live, judged)
-        return lambda judged: _ask(store, method, judged)
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Row keys by question, best first, and its first hits whole, where the method gives hits."""
 
-    return {method: way(method) for method in methods}
+    rankings: Rankings
+    first: Mapping[str, Sequence[Hit]] = field(default_factory=dict)
+
+
+def _scanned(store: CollectionStore, generation: Generation, judged: Sequence[JudgedQuery]) -> _Answers:
+    return _Answers(_scan(store, generation, judged))
 
 
 def _scan(store: CollectionStore, generation: Generation, judged: Sequence[JudgedQuery]) -> Rankings:
@@ -113,12 +133,17 @@ def _scan(store: CollectionStore, generation: Generation, judged: Sequence[Judge
     return exact_rankings(store.blocks(generation), questions, judged, top=generation.top)
 
 
-def _ask(store: CollectionStore, method: Method, judged: Sequence[JudgedQuery]) -> Rankings:
+def _ask(store: CollectionStore, method: Method, judged: Sequence[JudgedQuery]) -> _Answers:
     reader = store.workspace.reader()
     engine = SearchEngine(reader, store.collection.name, store.load)
     k = ranking_depth(judged)
+    rankings: dict[str, list[str]] = {}
+    first: dict[str, Sequence[Hit]] = {}
     with closing(reader):
-        return {query.id: [hit.key for hit in engine.answer(_asked(query, k, method)).hits] for query in judged}
+        for query in judged:
+            hits = engine.answer(_asked(query, k, method)).hits
+            rankings[query.id], first[query.id] = [hit.key for hit in hits], hits[:CITED]
+    return _Answers(rankings, first)
 
 
 def _asked(query: JudgedQuery, k: int, method: Method) -> Ask:
@@ -171,7 +196,8 @@ def _beside(store: CollectionStore, judged: Sequence[JudgedQuery], live: Ranking
             score(found, judged, store.metric), score(live, judged, store.metric), metric=store.metric
         )
         arms.append(Arm("candidate", evaluate(found, judged), against))
-    arms.append(bm25_arm(judged, live, store, metric=store.metric, limit=declared.bm25_rows))
+    words = rank_words(judged, store, limit=declared.bm25_rows)
+    arms.append(bm25_arm(judged, live, words, metric=store.metric))
     return arms
 
 

@@ -33,7 +33,7 @@ def export_live(store: CollectionStore, url: str, plan: ExportPlan, *, replace: 
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 5))", (f"export/{url}",))
         live = store.workspace.generations.live(collection)
         if live is None:
-            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
+            raise NotLive.nothing(collection)
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for _ in range(_TRIES):
             before = store.workspace.embeddings.content_version(live)

@@ -30,6 +30,15 @@ def held_out(workspace: Workspace, collection: Collection, relation: Relation) -
 def queries_of(workspace: Workspace, collection: Collection, relation: Relation, split: SplitName) -> list[JudgedQuery]:
     """Return the questions of one split that the encoders were trained beside; none where nothing was trained."""
     found: list[JudgedQuery] = []
+    for space, pairs in split_pairs(workspace, collection, relation, split):
+        found += of_test_split(space, pairs)
+    return found
+
+
+def split_pairs(
+    workspace: Workspace, collection: Collection, relation: Relation, split: SplitName
+) -> Iterator[tuple[str, tuple[Pair, ...]]]:
+    """Yield each space whose encoder was trained, with the pairs of one split; an image stands in place of its name."""
     for space in collection.spaces:
         stored = workspace.checkpoints.encoder(collection.name, space)
         if stored and stored.training_set:
@@ -37,8 +46,7 @@ def queries_of(workspace: Workspace, collection: Collection, relation: Relation,
             if collection.spaces[space].kind == "image":
                 there = still_there(workspace, collection, space, relation, pairs)
                 pairs = tuple(replace(pair, document=to_text(image)) for pair, image in there)
-            found += of_test_split(space, pairs)
-    return found
+            yield space, pairs
 
 
 def questions_version(workspace: Workspace, collection: Collection) -> str:

@@ -17,9 +17,12 @@ from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import withheld
 from vector_assets.stores.fusing import learn_fusion
+from vector_assets.stores.levels import measure_levels
 from vector_assets.stores.query_log import QueryLog
 
 KEPT_SLICES = 100  # of the worst
+# Keys of the evaluation that change what is measured; its questions are known by themselves.
+_JUDGING = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed", "label_separator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,20 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         store.catch_up(generation)
         deciding = live is None or live.number != generation.number
         # Between two decisions the words of the rows hardly change; reading them all with every sync would cost more.
-        asked_before = (known.get("questions"), known.get("bm25_rows")) == (questions, declared.bm25_rows)
-        lexical = maintenance or deciding or not asked_before or not _kept_bm25(known)
+        words = {"bm25_rows": declared.bm25_rows, "lexical": _lexical(store)}
+        asked_before = {name: known.get(name) for name in ("questions", *words)} == {"questions": questions, **words}
+        lexical = maintenance or deciding or not asked_before or not _kept_words(known)
         report = measure_candidate(
             store.collection, generation, live, store, store, store.asked(store.judged(), deciding=deciding),
             metric=store.metric, trained=store.trained(), log=log, lexical=lexical,
         )  # fmt: skip
         store.catch_up(generation)
         _remember(
-            store, generation, report, _content(store, generation, questions), [] if lexical else _kept_bm25(known)
+            store, generation, report, _content(store, generation, questions), [] if lexical else _kept_words(known)
         )
-        generations.measure(generation, {"before": before, "questions": questions, "bm25_rows": declared.bm25_rows})
+        levels = {} if not report.sound else measure_levels(store, generation)
+        told = {space: [asdict(each) for each in found] for space, found in levels.items()}
+        generations.measure(generation, {"levels": told, "before": before, "questions": questions, **words})
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
     if _sound(generations.measures(generation)):
@@ -112,16 +118,23 @@ def _content(store: CollectionStore, generation: Generation, questions: str) -> 
     """What was measured, and by which questions: when it is another one, it is measured again."""
     declared = [store.collection.index.model_dump_json(), *([f"top {generation.top}"] if generation.top > 1 else [])]
     if store.collection.evaluation:
-        judging = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed"}
-        declared.append(store.collection.evaluation.model_dump_json(include=judging))
+        declared.append(store.collection.evaluation.model_dump_json(include=_JUDGING))
+    if store.collection.lexical:  # hybrid is measured then: a candidate that words kept out is decided anew
+        declared.append(str(_lexical(store)))
     return " ".join([store.workspace.embeddings.content_version(generation), *declared, questions])
 
 
-def _kept_bm25(known: Mapping[str, object]) -> list[dict[str, object]]:
-    """Return the line of BM25 as it was measured last."""
+def _lexical(store: CollectionStore) -> str | None:
+    return store.collection.lexical.model_dump_json() if store.collection.lexical else None
+
+
+def _kept_words(known: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the lines of BM25 and of hybrid as they were measured last."""
     arms = cast(list[dict[str, object]], known.get("arms") or [])
     return [
-        each | {"note": each["note"] or "as measured at the last decision"} for each in arms if each["arm"] == "bm25"
+        each | {"note": each["note"] or "as measured at the last decision"}
+        for each in arms
+        if each["arm"] in ("bm25", "hybrid")
     ]
 
 
@@ -130,7 +143,7 @@ def _remember(
     generation: Generation,
     report: CandidateReport,
     content: str,
-    bm25: list[dict[str, object]],
+    words: list[dict[str, object]],
 ) -> None:
     generations = store.workspace.generations
     table_bytes, _ = store.workspace.embeddings.sizes(generation)
@@ -143,7 +156,7 @@ def _remember(
             "checks": {check.name: asdict(check) for check in report.checks},
             "recalls": [asdict(recall) for recall in report.recalls],
             "evaluation": dict(compared.evaluation),
-            "arms": [arm.record() for arm in compared.arms] + (bm25 if compared.arms else []),
+            "arms": [arm.record() for arm in compared.arms] + (words if compared.arms else []),
             "synthetic": compared.synthetic,
             "slices": [asdict(each) for each in compared.slices[:KEPT_SLICES]],
             "shadow": dict(compared.shadow.numbers) if compared.shadow else None,

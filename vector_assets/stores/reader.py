@@ -40,7 +40,7 @@ class Reader(VectorSession):
             (collection,),
         ).fetchone()
         if row is None:
-            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
+            raise NotLive.nothing(collection)
         name, number, stamp, layout, dims, kind, metric, ef_search = row
         return Generation(
             collection=str(name),

@@ -105,7 +105,7 @@ class ReaderSession:
             (self.names.prefix + "search", collection),
         ).fetchone()
         if row is None:
-            raise NotLive(f"collection {collection} has no live generation; run vector-assets materialize {collection}")
+            raise NotLive.nothing(collection)
         names, modes = cast(list[str], row[0]), cast(list[str], row[1])
         out = [name for name, mode in zip(names, modes, strict=True) if mode == "t"]
         return Keys(tuple(out[: out.index("chunk_no")]), int(str(row[2])), str(row[3]))
