@@ -92,12 +92,14 @@ def _dictionary(
 def _collation(connection: Connection) -> sql.Composable:
     """What letters are: Postgres' own tables (17 and newer), else the database's, unless it knows ASCII only."""
     row = connection.execute(
-        "select exists (select from pg_collation where collname = 'pg_c_utf8'), datctype in ('C', 'POSIX'), "
-        "exists (select from pg_collation where collname = 'und-x-icu'), getdatabaseencoding() = 'UTF8' "
+        "select datctype in ('C', 'POSIX'), (select collname from pg_collation "
+        "where collnamespace = 'pg_catalog'::regnamespace and collencoding in (-1, 6) "
+        "and lower(collname) in ('pg_c_utf8', 'und-x-icu', 'c.utf8', 'c.utf-8') "
+        "order by array_position(array['pg_c_utf8', 'und-x-icu'], collname::text) nulls last, 1 limit 1) "
         "from pg_database where datname = current_database()"
     ).fetchone()
     assert row is not None
-    own, ascii_only, icu, utf8 = row
-    if own and utf8:
-        return sql.SQL(" collate pg_catalog.pg_c_utf8")
-    return sql.SQL(' collate pg_catalog."und-x-icu"' if ascii_only and icu and utf8 else "")
+    ascii_only, better = row
+    if better is None or not (ascii_only or better == "pg_c_utf8"):
+        return sql.SQL("")
+    return sql.SQL(" collate {}").format(sql.Identifier("pg_catalog", str(better)))
