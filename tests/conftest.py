@@ -1,4 +1,7 @@
-"""One embedded Postgres for all tests that need one; each test has tables and collections of its own."""
+"""One embedded Postgres for all tests that need one; each test has tables and collections of its own.
+
+With a server in VECTOR_ASSETS_TEST_DATABASE_URL that one is used instead, as users have it: through a URL.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ import psycopg  # noqa: E402 - after the environment that libraries read when th
 import pytest  # noqa: E402
 from psycopg import sql  # noqa: E402
 
-from vector_assets.runtime.postgres import Server, ensure_postgres, remove_postgres  # noqa: E402
+from vector_assets.runtime.home import own_folder  # noqa: E402
+from vector_assets.runtime.postgres import ensure_postgres, remove_postgres  # noqa: E402
 from vector_assets.spec import Collection  # noqa: E402
 from vector_assets.stores.urls import DatabaseUrl  # noqa: E402
 from vector_assets.stores.workspace import Workspace, open_workspace  # noqa: E402
@@ -29,6 +33,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "encoder
 
 from fakes import Declare, Execute  # noqa: E402 - a helper beside the tests, which are no package
 from image_store import CountingImageEncoder  # noqa: E402
+from real_servers import RealServer, named_server  # noqa: E402
 from tiny import make_tiny_bert  # noqa: E402 - a helper beside the encoder's tests, which are no package
 from tiny_vision import make_tiny_vision  # noqa: E402
 
@@ -40,9 +45,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def session_home() -> Iterator[Path]:
-    """A VECTOR_ASSETS_HOME with a running server; both are gone afterwards."""
+    """A VECTOR_ASSETS_HOME with a running server, unless another is named; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="va-tests-") as folder:
         home = Path(folder) / "home"
+        if named_server():
+            yield own_folder(home)
+            return
         with psycopg.connect(ensure_postgres(home).url(), autocommit=True) as connection:
             connection.execute("alter system set fsync = off")  # nothing here has to outlive the machine
             connection.execute("select pg_reload_conf()")
@@ -53,33 +61,45 @@ def session_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(session_home: Path) -> Server:
+def server(session_home: Path) -> RealServer:
     """The running server."""
-    return ensure_postgres(session_home)
+    return named_server() or RealServer(DatabaseUrl.parse(ensure_postgres(session_home).url(), name="the tests"))
 
 
 @pytest.fixture(scope="session")
-def workspace(session_home: Path) -> Workspace:
+def environment(server: RealServer, session_home: Path) -> Iterator[dict[str, str]]:
+    """What names the session's home, and on another server a database of the session's own."""
+    home = {"VECTOR_ASSETS_HOME": str(session_home)}
+    if named_server() is None:
+        yield home
+        return
+    database = f"va_tests_{os.getpid()}"
+    server.run(f"create database {database}")
+    yield {**home, "VECTOR_ASSETS_DATABASE_URL": server.url(database)}
+    server.run(f"drop database {database} with (force)")
+
+
+def _only(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name in (*(f"VECTOR_ASSETS_{name}" for name in _OURS), "MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+        patch.delenv(name, raising=False)
+    for name, value in environment.items():
+        patch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def workspace(environment: dict[str, str]) -> Workspace:
     """The stores of the session's database, with MLflow's tables in another."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in _OURS:
-            patch.delenv(f"VECTOR_ASSETS_{name}", raising=False)
-        for name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
-            patch.delenv(name, raising=False)
-        patch.setenv("VECTOR_ASSETS_HOME", str(session_home))
+        _only(patch, environment)
         opened = open_workspace()
         _ = opened.database
     return opened
 
 
 @pytest.fixture
-def in_workspace(workspace: Workspace, session_home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def in_workspace(workspace: Workspace, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The same, named by the environment, for code that opens a workspace by itself."""
-    for name in _OURS:
-        monkeypatch.delenv(f"VECTOR_ASSETS_{name}", raising=False)
-    for name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("VECTOR_ASSETS_HOME", str(session_home))
+    _only(monkeypatch, environment)
     return workspace
 
 
@@ -102,7 +122,7 @@ def execute(workspace: Workspace) -> Execute:
 
 
 @pytest.fixture
-def fresh_database(server: Server) -> Iterator[DatabaseUrl]:
+def fresh_database(server: RealServer) -> Iterator[DatabaseUrl]:
     """An empty database on the same server."""
     name = f"fresh{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from fakes import FakeStore, KeywordEncoder
+from real_servers import RealServer
 
 from vector_assets.runtime.pg_binaries import installed_binaries
-from vector_assets.runtime.postgres import Server
 from vector_assets.search.engine import SearchEngine
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER
@@ -35,11 +35,10 @@ PAPERS = {
 
 
 @pytest.fixture(scope="module")
-def papers(server: Server, session_home: Path) -> Iterator[FakeStore]:
+def papers(server: RealServer, session_home: Path) -> Iterator[FakeStore]:
     """Forty papers about animals, live, in a database of their own: other tests have papers too."""
     name = "sql_docs"
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}")  # type: ignore[arg-type]
+    server.run(f"create database {name}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VECTOR_ASSETS_HOME", str(session_home))
         patch.setenv("VECTOR_ASSETS_DATABASE_URL", server.url(name))
@@ -55,8 +54,7 @@ def papers(server: Server, session_home: Path) -> Iterator[FakeStore]:
         store.build(store.all()[0])
         store.swap(store.all()[0], because="test")
         yield store
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+    server.run(f"drop database {name} with (force)")
 
 
 def psql(store: FakeStore, block: str, checkpoint: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from fakes import Declare, Execute
@@ -47,7 +46,7 @@ def sums(execute: Execute, table: str) -> list[object]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_run_after_a_kill_goes_on_with_what_still_differs(
-    workspace: Workspace, session_home: Path, declare: Declare, execute: Execute, name: str, seed: int
+    workspace: Workspace, environment: dict[str, str], declare: Declare, execute: Execute, name: str, seed: int
 ) -> None:
     execute(f"create table {name} (id bigint primary key, title text, body text, topic text, price float8)")
     execute(f"insert into {name} select i, 'cat ' || i % 9, repeat('dog ', i % 5) from generate_series(1, 2000) i")
@@ -56,7 +55,7 @@ def test_the_run_after_a_kill_goes_on_with_what_still_differs(
     assert lexical
     process = subprocess.Popen(
         [sys.executable, "-c", _WORKER, collection.model_dump_json()],
-        env={**os.environ, "VECTOR_ASSETS_HOME": str(session_home)}, stdout=subprocess.PIPE,
+        env={**os.environ, **environment}, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     rows = "select count(*) from pg_class where relname like %s"

@@ -211,7 +211,7 @@ def test_where_letters_became_others_the_words_are_cut_anew(
     words = make(language="none")
     words.execute(f"insert into {words.collection.name} values (1, 'größe', '')")
     assert words.sync().added == 1 and words.sync().added == 0
-    monkeypatch.setattr(cutting, "_letters", lambda connection: (sql.SQL(' collate "C"'), True))  # an older server's
+    monkeypatch.setattr(cutting, "_collation", lambda connection: sql.SQL(' collate "C"'))  # an older server's
     assert words.sync().added == 1 and words.cut("größe") == ["gr", "e"]
     monkeypatch.undo()
     assert words.sync().added == 1 and words.cut("größe") == ["größe"] and words.sync().added == 0

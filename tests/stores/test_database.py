@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from fakes import Execute
 from psycopg import sql
+from real_servers import RealServer
 
 from vector_assets.errors import DatabaseError, UserError
 from vector_assets.runtime.home import bundled
@@ -136,33 +137,51 @@ def test_a_url_is_spelled_for_each_driver() -> None:
 class OldServer:
     """Stands for a server that cannot be installed here: only its version and its extension are asked for."""
 
-    def __init__(self, version: int, extension: str | None) -> None:
+    def __init__(self, version: int, made: str | None, installed: str | None) -> None:
         self.server_version = version
-        self.extension = extension
+        self.extension = (made, installed)
         self.info = self
+
+    def parameter_status(self, name: str) -> str:
+        return {"server_encoding": "UTF8"}[name]
 
     def execute(self, query: str) -> OldServer:
         return self
 
-    def fetchone(self) -> tuple[str | None]:
-        return (self.extension,)
+    def fetchone(self) -> tuple[str | None, str | None]:
+        return self.extension
 
 
 @pytest.mark.parametrize(
-    ("version", "extension", "message"),
+    ("version", "made", "installed", "message"),
     [
-        (140012, "0.8.0", "is version 14; expected 15 or newer: upgrade it"),
-        (150000, None, "has no pgvector; install the extension vector 0.8 or newer there"),
-        (150000, "0.7.4", "is 0.7.4; expected 0.8 or newer: alter extension vector update"),
+        (140012, "0.8.0", "0.8.0", "is version 14; expected 15 or newer: upgrade it"),
+        (150000, None, None, "has no pgvector; install the extension vector 0.8 or newer there"),
+        (150000, "0.7.4", "0.8.0", "is 0.7.4; expected 0.8 or newer: alter extension vector update, in this database"),
+        (150000, "0.7.4", "0.7.4", "expected 0.8 or newer: install that on the server, then alter extension vector"),
+        (150000, None, "0.7.4", "is 0.7.4; expected 0.8 or newer: install that on the server$"),
     ],
 )
-def test_an_old_server_or_extension_is_one_line(version: int, extension: str | None, message: str) -> None:
+def test_an_old_server_or_extension_is_one_line(
+    version: int, made: str | None, installed: str | None, message: str
+) -> None:
     url = DatabaseUrl.parse("postgresql://me:s3cr3t@h/db", name="X")
-    server = OldServer(version, extension)
+    server = OldServer(version, made, installed)
     with pytest.raises(DatabaseError, match=message) as caught:
         module._check_server(server, url)  # type: ignore[arg-type]
         module._ensure_extension(server, url)  # type: ignore[arg-type]
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_database_in_another_encoding_is_refused(server: RealServer, name: str) -> None:
+    server.run(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    try:
+        before = server.run("select nspname from pg_namespace order by 1", database=name)
+        with pytest.raises(DatabaseError, match="is a database in LATIN1; expected UTF8: create database"):
+            prepare(DatabaseUrl.parse(server.url(name), name="the test"))
+        assert server.run("select nspname from pg_namespace order by 1", database=name) == before
+    finally:
+        server.run(f"drop database {name}")
 
 
 def test_a_role_that_may_not_create_the_extension_is_told_so(fresh_database: DatabaseUrl) -> None:

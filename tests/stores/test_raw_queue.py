@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from brokers import Broker, TableBroker, declared, delete, upsert
@@ -115,7 +114,7 @@ workspace.raw.sync(collection, Dying(collection, collection.source))
 
 @pytest.mark.parametrize("kind", ["table", "redis"])
 def test_killed_between_write_and_acknowledgement_each_message_is_embedded_once(
-    broker: Broker, session_home: Path, redis_url: str
+    broker: Broker, environment: dict[str, str], redis_url: str
 ) -> None:
     """Row A4: the second drain takes the same messages, changes no row and encodes nothing."""
     broker.send(upsert("a", "cat", version=1), upsert("b", "dog", version=1), upsert("a", "owl", version=2))
@@ -131,9 +130,9 @@ def test_killed_between_write_and_acknowledgement_each_message_is_embedded_once(
             },
         }
     )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("VECTOR_ASSETS_")}
-    environment |= {"VECTOR_ASSETS_HOME": str(session_home), "QUEUE_URL": redis_url}
-    done = subprocess.run([sys.executable, "-c", DRAIN, declaration], env=environment, check=False)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("VECTOR_ASSETS_")}
+    given = {**clean, **environment, "QUEUE_URL": redis_url}
+    done = subprocess.run([sys.executable, "-c", DRAIN, declaration], env=given, check=False)
     assert done.returncode == -signal.SIGKILL
     assert broker.rows() == {"a": "owl", "b": "dog"}, "it was committed"
     encoder = KeywordEncoder()

@@ -7,21 +7,12 @@ binaries (``…/bin``): with a PostgreSQL older than 15 there, the second test r
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 from command_line import Done, Project, refused
-
-from vector_assets.runtime import pg_account
+from real_servers import RealServer, running, version_of
 
 NAMED = "VECTOR_ASSETS_TEST_POSTGRES"
 PACKAGED = Path("/usr/lib/postgresql")
@@ -33,73 +24,11 @@ MADE = """select 'schema', nspname::text from pg_namespace where nspname !~ '^pg
     order by 1, 2"""
 
 
-@dataclass(frozen=True)
-class RealServer:
-    """A running server on a private Unix socket."""
-
-    socket: Path
-    version: int
-
-    def url(self, user: str = "admin") -> str:
-        return f"postgresql://{user}@/postgres?host={self.socket}"
-
-    def run(self, statement: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[arg-type]
-            return cursor.fetchall() if cursor.description else []
-
-
-def version_of(programs: Path) -> int:
-    """The major version of the server in a folder of binaries."""
-    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.split("(PostgreSQL)")[1].split()[0].split(".")[0])
-
-
 def folders() -> list[Path]:
     """Folders of server binaries: the named one, and Debian's, the newest first."""
     found = sorted(PACKAGED.glob("*/bin/postgres"), key=lambda program: -int(program.parts[-3]))
     named = os.environ.get(NAMED)
     return [*([Path(named)] if named else []), *(program.parent for program in found)]
-
-
-@contextmanager
-def running(programs: Path) -> Iterator[RealServer]:
-    """Initialise and start a server as a user who may run one, and take all of it away afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="va-server-", dir="/tmp"))
-    data = folder / "data"
-    account = pg_account.account_for(data)
-    os.chown(folder, account.uid, account.gid)
-    folder.chmod(0o755)
-    process = None
-    try:
-        code, said = pg_account.run(
-            [programs / "initdb", "-D", data, "-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync"], account
-        )
-        assert code == 0, said
-        settings = [
-            "listen_addresses=",
-            f"unix_socket_directories={folder}",
-            "fsync=off",
-            "unix_socket_permissions=0777",
-        ]
-        command = [programs / "postgres", "-D", data, *(word for each in settings for word in ("-c", each))]
-        with (folder / "log").open("wb") as log:
-            process = pg_account.popen(command, account, stdout=log, stderr=subprocess.STDOUT)
-        server = RealServer(folder, version_of(programs))
-        ends = time.monotonic() + 30
-        while True:
-            try:
-                server.run("select 1")
-                break
-            except psycopg.OperationalError:
-                assert process.poll() is None and time.monotonic() < ends, (folder / "log").read_text()
-                time.sleep(0.1)
-        yield server
-    finally:
-        if process is not None:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +100,9 @@ def test_a_server_that_is_too_old(project: Project, old: RealServer) -> None:
 def test_a_role_without_rights_on_such_a_server(project: Project, bare: RealServer) -> None:
     bare.run("create role plain login")
     before = bare.run(MADE)
-    refused(project.command("status", VECTOR_ASSETS_DATABASE_URL=bare.url("plain")), "has no pgvector")
+    refused(project.command("status", VECTOR_ASSETS_DATABASE_URL=bare.url(user="plain")), "has no pgvector")
     refused(
-        project.command("status", VECTOR_ASSETS_DATABASE_URL=bare.url("nobody_here")),
+        project.command("status", VECTOR_ASSETS_DATABASE_URL=bare.url(user="nobody_here")),
         "cannot be reached", 'role "nobody_here" does not exist',
     )  # fmt: skip
     assert bare.run(MADE) == before

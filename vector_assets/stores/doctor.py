@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,8 +11,9 @@ from vector_assets.errors import VectorAssetsError
 from vector_assets.runtime.home import artifacts_root, home
 from vector_assets.runtime.machine import machine
 from vector_assets.spec.project import find_project
-from vector_assets.stores.database import READER, WRITER, role_grants
-from vector_assets.stores.workspace import Workspace, open_workspace
+from vector_assets.stores.database import READER
+from vector_assets.stores.reader_rights import left_for_an_administrator, made_before_the_reader
+from vector_assets.stores.workspace import open_workspace
 
 LOW_DISK = 5 * 2**30
 
@@ -87,23 +87,28 @@ def _database() -> str:
 
 
 def _roles() -> str:
+    """Ask as search does; what it lacks is SQL for an administrator, or the command that mends it."""
     workspace = open_workspace()
-    if _has_roles(workspace):
-        return f"{READER} searches, {WRITER} writes"
+    reader, names = workspace.reader(), workspace.database.names
     with workspace.database.connect() as connection:
-        grants = role_grants(workspace.database.names).as_string(connection)
-    raise VectorAssetsError(
-        f"the roles are missing and this one may not create them; as an administrator: create role {READER} login; "
-        f"create role {WRITER} login; {grants}; grant {READER} to {os.environ.get('USER', 'the user of the URL')}"
-    )
-
-
-def _has_roles(workspace: Workspace) -> bool:
-    with workspace.database.connect() as connection:
-        rows = connection.execute(
-            "select rolname from pg_roles where rolname = any(%s)", ([READER, WRITER],)
-        ).fetchall()
-    return len(rows) == 2
+        writer, database = connection.info.user, connection.info.dbname
+        statements = left_for_an_administrator(connection, names, become=reader.become) if reader.role == READER else ()
+        if statements:
+            raise VectorAssetsError(
+                f"nothing can be searched: that is done as {READER}, and {writer} may not see to it itself; "
+                f"as an administrator, in database {database}: {'; '.join(statements)}; and then doctor again"
+            )
+        before = made_before_the_reader(connection, names)
+    try:
+        reader.ask(names.compose("select count(*) from {search}.live"), ())
+    finally:
+        reader.close()
+    if before:
+        raise VectorAssetsError(
+            f"{READER} may not search {', '.join(before)} yet, made before that role was: "
+            f"{'; '.join(f'vector-assets materialize {name}' for name in before)}"
+        )
+    return f"{writer} writes, {reader.role} searches"
 
 
 def _hidden(uri: str) -> str:

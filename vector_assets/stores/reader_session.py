@@ -49,6 +49,11 @@ class ReaderSession:
         self._connection: Connection | None = None
         self._known: dict[str, Keys] = {}
 
+    @property
+    def role(self) -> str:
+        """Who asks."""
+        return READER if self.become else str(self.url.url.username)
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
@@ -78,10 +83,10 @@ class ReaderSession:
         except psycopg.errors.DataError as error:  # a filter that is none, a vector of another width
             raise UserError(" ".join(str(error.diag.message_primary).split())) from None
         except psycopg.errors.InsufficientPrivilege as error:
-            role = READER if self.become else self.url.url.username
+            role = self.role
             raise DatabaseError(
-                f"{role} may not search here: {error.diag.message_primary}; where the source has row-level security, "
-                f"its owner lets a role read it: grant select on … to {role}"
+                f"{role} may not search here: {error.diag.message_primary}; see doctor, and where the source has "
+                f"row-level security, its owner lets a role read it: grant select on … to {role}"
             ) from None
 
     def knows(self, collection: str) -> bool:
@@ -158,11 +163,12 @@ class ReaderSession:
             except (
                 psycopg.OperationalError,
                 psycopg.errors.InsufficientPrivilege,
-                psycopg.errors.UndefinedObject,
+                psycopg.errors.InvalidParameterValue,  # there is no such role
             ) as error:
                 reason = " ".join(str(error).split())
                 raise DatabaseError(
-                    f"search cannot connect as {READER} to {self.url.shown}: {reason}; see doctor"
+                    f"search cannot connect as {self.role} to {self.url.shown}: {reason}; "
+                    "vector-assets doctor names what an administrator has to run"
                 ) from None
             register_vector(connection)
             connection.add_notice_handler(_told)

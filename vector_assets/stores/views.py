@@ -16,6 +16,7 @@ from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
 from vector_assets.stores.lexical.index import serving
 from vector_assets.stores.policies import follow_source
+from vector_assets.stores.reader_rights import made_before_the_reader
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.bm25 import bm25_function
 from vector_assets.stores.search_sql.conditions import column_types
@@ -75,6 +76,8 @@ class ViewStore:
             if _invokes(connection, self._view(served)) != relation.secured:
                 return True
             if [str(row[0]) for row in rows] != [*shown(served), "embedded_at", "stale", "generation"]:
+                return True
+            if collection.name in made_before_the_reader(connection, self.database.names):
                 return True
             there = {(name, arguments, digest) for _, name, arguments, digest in self._there(connection, served.label)}
         return there != {(one.name, one.arguments, _digest(one)) for one in functions(served)}

@@ -24,18 +24,15 @@ _COMPOSED: LiteralString = (
 class Words:
     """Composes what cuts texts for one analyser."""
 
-    def __init__(self, dictionary: sql.Identifier | None, collation: sql.Composable, *, unicode: bool) -> None:
-        """``dictionary`` stems and knows stop words; None takes words as they are. ``unicode``: texts are in UTF-8."""
+    def __init__(self, dictionary: sql.Identifier | None, collation: sql.Composable) -> None:
+        """``dictionary`` stems and knows stop words; None takes words as they are."""
         self._dictionary = dictionary
         self._collation = collation
-        self._unicode = unicode
 
     def cut(self, text: sql.Composable) -> sql.Composed:
         """SQL for the words of a text, as text[]; some may be empty. ``text`` is named several times."""
-        composed: sql.Composable = text
-        if self._unicode:
-            composed = sql.SQL(_COMPOSED).format(text, each=sql.Literal(f"({_SINGLE})"))
-        border = sql.Literal(f"[^[:alnum:]{MARKS if self._unicode else ''}]+")
+        composed = sql.SQL(_COMPOSED).format(text, each=sql.Literal(f"({_SINGLE})"))
+        border = sql.Literal(f"[^[:alnum:]{MARKS}]+")
         return sql.SQL(_CUT).format(composed=composed, border=border, collation=self._collation)
 
     def stem(self, word: sql.Composable) -> sql.Composed:
@@ -62,8 +59,7 @@ class Words:
 
 def words_of(database: Database, connection: Connection, language: str, *, stop_words: bool) -> Words:
     """Return what cuts texts of a language; makes the dictionary without stop words where that is asked for."""
-    collation, unicode = _letters(connection)
-    return Words(_dictionary(database, connection, language, stop_words=stop_words), collation, unicode=unicode)
+    return Words(_dictionary(database, connection, language, stop_words=stop_words), _collation(connection))
 
 
 def _dictionary(
@@ -99,18 +95,17 @@ def _dictionary(
     return own
 
 
-def _letters(connection: Connection) -> tuple[sql.Composable, bool]:
-    """What letters are, and whether texts are in UTF-8.
-
-    Postgres' own tables say it (17 and newer), else the database's locale, unless that knows ASCII only.
-    """
+def _collation(connection: Connection) -> sql.Composable:
+    """What letters are: Postgres' own tables (17 and newer), else the database's, unless it knows ASCII only."""
     row = connection.execute(
-        "select exists (select from pg_collation where collname = 'pg_c_utf8'), datctype in ('C', 'POSIX'), "
-        "exists (select from pg_collation where collname = 'und-x-icu'), getdatabaseencoding() = 'UTF8' "
+        "select datctype in ('C', 'POSIX'), (select collname from pg_collation "
+        "where collnamespace = 'pg_catalog'::regnamespace and collencoding in (-1, 6) "
+        "and lower(collname) in ('pg_c_utf8', 'und-x-icu', 'c.utf8', 'c.utf-8') "
+        "order by array_position(array['pg_c_utf8', 'und-x-icu'], collname::text) nulls last, 1 limit 1) "
         "from pg_database where datname = current_database()"
     ).fetchone()
     assert row is not None
-    own, ascii_only, icu, utf8 = row
-    if own and utf8:
-        return sql.SQL(" collate pg_catalog.pg_c_utf8"), True
-    return sql.SQL(' collate pg_catalog."und-x-icu"' if ascii_only and icu and utf8 else ""), bool(utf8)
+    ascii_only, better = row
+    if better is None or not (ascii_only or better == "pg_c_utf8"):
+        return sql.SQL("")
+    return sql.SQL(" collate {}").format(sql.Identifier("pg_catalog", str(better)))
