@@ -18,6 +18,7 @@ from vector_assets.index.calibrating import LEAST_QUESTIONS
 from vector_assets.index.swap import roll_back, settle
 from vector_assets.records import JudgedQuery
 from vector_assets.records.calibration import Calibrated, Step
+from vector_assets.search import engine as engines
 from vector_assets.search.answers import answerable, scoring, with_probabilities
 from vector_assets.search.ask import Ask
 from vector_assets.search.engine import SearchEngine
@@ -188,6 +189,34 @@ def test_hybrid_is_calibrated_anew_when_its_weights_are(live: FakeStore, declare
     assert after["hybrid/calibrated"].calibrated.knots != before["hybrid/calibrated"].calibrated.knots
     assert (after["bm25"], after["vector"]) == (before["bm25"], before["vector"])
     assert not calibrate_live(live, generation, print)
+
+
+def test_scores_of_words_are_calibrated_anew_when_words_count_otherwise(live: FakeStore, declare: Declare) -> None:
+    live.collection = declare(lexical={"fields": ["title", "body"]})
+    materialize(live)
+    assert calibrate_live(live, live.live(), print)
+    before = known_calibrations(live, live.live())
+    live.collection = declare(lexical={"fields": ["title", "body"], "k1": 9.0, "b": 0.0})
+    materialize(live)
+    assert calibrate_live(live, live.live(), print), "the same questions and rows, other scores"
+    after = known_calibrations(live, live.live())
+    assert after["bm25"].calibrated.knots != before["bm25"].calibrated.knots
+    assert after["vector"] == before["vector"]
+    assert learn(live) is False and calibrate_vectors(live, live.live(), print, anew=True), "maintenance learns again"
+
+
+def test_an_engine_that_stays_open_learns_what_scores_mean(live: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = live.workspace.generations.measures(live.live())["calibration"]
+    live.workspace.generations.measure(live.live(), {"calibration": {}})
+    reader = live.workspace.reader()
+    with closing(reader):
+        engine = SearchEngine(reader, live.collection.name, live.reader_encoder)  # type: ignore[arg-type]
+        assert engine.answer(Ask("a dog")).hits[0].probability is None
+        live.workspace.generations.measure(live.live(), {"calibration": known})
+        assert engine.answer(Ask("a dog")).hits[0].probability is None, "not with every question"
+        monkeypatch.setattr(engines, "CALIBRATIONS_KEPT", 0.0)
+        probability = engine.answer(Ask("a dog")).hits[0].probability
+        assert probability and probability > 0.9
 
 
 def test_only_plain_questions_in_words_have_calibrated_scores() -> None:

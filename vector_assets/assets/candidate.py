@@ -63,7 +63,9 @@ def build_candidate(collection: Collection) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
         store = CollectionStore(workspace.open(), collection)
         measured = measure_newest(store, maintenance=config.maintenance, log=context.log.info)
-        learned = measured.sound and calibrate_vectors(store, measured.generation, context.log.info)
+        learned = measured.sound and calibrate_vectors(
+            store, measured.generation, context.log.info, anew=config.maintenance
+        )
         deciding = measured.now and measured.generation.state != "live"
         told = logged(store, measured.generation)
         if told is None or learned or deciding or config.maintenance:

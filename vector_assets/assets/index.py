@@ -46,7 +46,7 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
         store = CollectionStore(stores, collection)
         swapped = settle(store, store.catch_up, clean=config.maintenance)
         project_live(stores, collection.name)
-        if calibrate_live(store, swapped.live, context.log.info):
+        if calibrate_live(store, swapped.live, context.log.info, anew=config.maintenance):
             log_generation(store, swapped.live, tags=dagster_tags(context))
         context.log.info(f"generation {swapped.live.number} is live ({swapped.action})")
         if swapped.dropped:

@@ -26,6 +26,8 @@ from vector_assets.spec.field import FieldType
 
 LoadEncoder = Callable[[Checkpoint], Encoder]
 _ATTEMPTS = 3  # a swap between resolving and asking is followed
+#: Seconds after which is looked again what scores mean: it is learned after a generation went live, and learned anew.
+CALIBRATIONS_KEPT = 60.0
 
 
 class SearchReader(VectorReader, Protocol):
@@ -81,7 +83,7 @@ class SearchEngine:
         self._counters: dict[str, tuple[Count, str]] = {}
         self._scorers: dict[Reranking, PairScorer] = {}
         self._generation: Generation | None = None
-        self._calibrations: tuple[int, Mapping[str, Calibrated]] = (0, {})
+        self._calibrations: tuple[int, float, Mapping[str, Calibrated]] = (0, 0.0, {})
 
     def search(
         self, question: str | None = None, *, image: bytes | None = None, k: int = 10, method: Method = "vector"
@@ -205,9 +207,11 @@ class SearchEngine:
         return self._scorers[key]
 
     def _calibrated(self, generation: Generation) -> Mapping[str, Calibrated]:
-        if self._calibrations[0] != generation.number:
-            self._calibrations = (generation.number, self.reader.calibrations(generation))
-        return self._calibrations[1]
+        number, read, known = self._calibrations
+        if number != generation.number or time.monotonic() - read >= CALIBRATIONS_KEPT:
+            known = self.reader.calibrations(generation)
+            self._calibrations = (generation.number, time.monotonic(), known)
+        return known
 
     def _encoder(self, digest: str) -> Encoder:
         if digest not in self._encoders:

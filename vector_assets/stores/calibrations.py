@@ -55,8 +55,13 @@ def known_calibrations(store: CollectionStore, generation: Generation) -> dict[s
     }
 
 
-def calibrate_vectors(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:
-    """Calibrate cosines of a generation by an exact scan, live or not; return whether anything was learned now."""
+def calibrate_vectors(
+    store: CollectionStore, generation: Generation, log: Callable[[str], None], *, anew: bool = False
+) -> bool:
+    """Calibrate cosines of a generation by an exact scan, live or not; return whether anything was learned now.
+
+    ``anew``: also where the same was learned before, since the rows have changed.
+    """
 
     def find(queries: Sequence[JudgedQuery]) -> Scored:
         questions = store.questions(generation, [query.text for query in queries])
@@ -64,10 +69,12 @@ def calibrate_vectors(store: CollectionStore, generation: Generation, log: Calla
             store.blocks(generation), np.ascontiguousarray(questions), queries, k=DEPTH, top=generation.top
         )
 
-    return _settle(store, generation, {"vector": find}, log)
+    return _settle(store, generation, {"vector": find}, log, anew=anew)
 
 
-def calibrate_live(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:
+def calibrate_live(
+    store: CollectionStore, generation: Generation, log: Callable[[str], None], *, anew: bool = False
+) -> bool:
     """Calibrate what else can be asked of the live generation, as people ask it; the same."""
     methods = [method for method in live_methods(store) if method not in ("vector", "exact", *_SLOW)]
     if not methods:
@@ -87,7 +94,7 @@ def calibrate_live(store: CollectionStore, generation: Generation, log: Callable
 
     named = {scoring(Ask("a question", method=method, fusion=fusion)): asks(method) for method in methods}
     with closing(reader):
-        return _settle(store, generation, {name: find for name, find in named.items() if name}, log)
+        return _settle(store, generation, {name: find for name, find in named.items() if name}, log, anew=anew)
 
 
 def live_methods(store: CollectionStore) -> tuple[Method, ...]:
@@ -97,16 +104,15 @@ def live_methods(store: CollectionStore) -> tuple[Method, ...]:
 
 
 def _settle(
-    store: CollectionStore, generation: Generation, finds: Mapping[str, Find], log: Callable[[str], None]
+    store: CollectionStore, generation: Generation, finds: Mapping[str, Find], log: Callable[[str], None], *, anew: bool
 ) -> bool:
-    """Learn what is not known yet of these very questions; forget what cannot be known any more."""
+    """Learn what is not known yet of these very questions and scores; forget what cannot be known any more."""
     known = known_calibrations(store, generation)
     declared = store.collection.evaluation or Evaluation()
     version = store.calibration_version()
     asked = f"{version} {store.questions_version()} {declared.answer_precision}"
-    weights = _weights(store, generation)
-    keys = {name: f"{asked} {weights}" if weights and name == LEARNED_FUSION else asked for name in finds}
-    missing = {name: find for name, find in finds.items() if name not in known or known[name].key != keys[name]}
+    keys = {name: f"{asked} {_scores(store, generation, name)}" for name in finds}
+    missing = {n: find for n, find in finds.items() if anew or n not in known or known[n].key != keys[n]}
     if not missing or (not version and not known):
         return False
     learned = _some(store.calibration_queries() if version else [], LEARNED, "learned")
@@ -130,14 +136,19 @@ def _settle(
     return True
 
 
-def _weights(store: CollectionStore, generation: Generation) -> str:
-    """Return what changes when hybrid sums its parts otherwise; "" where no weights were learned, and it is by places.
+def _scores(store: CollectionStore, generation: Generation, name: str) -> str:
+    """Return what changes when the scores of a method mean something else, though the questions are the same.
 
-    Weights are also learned anew for the same questions: by maintenance, since the rows have changed.
+    That is how chunks make the score of a row, how words are counted, and the weights of a sum, which maintenance
+    learns anew for the same questions.
     """
-    fusion = cast(Mapping[str, Any], store.workspace.generations.measures(generation).get("fusion") or {})
-    learned = [fusion.get(name) for name in ("weight", "vector_scale", "bm25_scale")]
-    return "" if learned[0] is None else hashlib.sha256(json.dumps(learned).encode()).hexdigest()[:12]
+    of = [f"top {generation.top}"]
+    if name != "vector" and store.collection.lexical:
+        of.append(store.collection.lexical.model_dump_json())
+    if name == LEARNED_FUSION:
+        fusion = cast(Mapping[str, Any], store.workspace.generations.measures(generation).get("fusion") or {})
+        of.append(json.dumps([fusion.get(each) for each in ("weight", "vector_scale", "bm25_scale")]))
+    return hashlib.sha256("\n".join(of).encode()).hexdigest()[:12]
 
 
 def calibration_words(found: CalibratedMethod) -> str:

@@ -58,7 +58,8 @@ def learn_fusion(store: Learns, generation: Generation, *, log: Callable[[str], 
         return False
     generations = store.workspace.generations
     known: Mapping[str, Any] = generations.measures(generation).get("fusion") or {}  # type: ignore[assignment]
-    version = " ".join([str(_CODE), str(RRF_K), str(DEPTH), lexical.model_dump_json(), store.calibration_version()])
+    how = [str(_CODE), str(RRF_K), str(DEPTH), *([f"top {generation.top}"] if generation.top > 1 else [])]
+    version = " ".join([*how, lexical.model_dump_json(), store.calibration_version()])
     if known.get("version") == version and not anew:
         return False
     judged = learnable(store)
