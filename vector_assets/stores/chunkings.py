@@ -160,6 +160,8 @@ def _rule(chunk: Chunking) -> str:
     words = [chunk.by, f"size {chunk.limit}"]
     if chunk.by == "window":
         words.append(f"sentences {chunk.window}, stride {chunk.step}")
+    if chunk.splitter == "spacy":
+        words.append(f"splitter spacy, language {chunk.language}")
     if chunk.overlap:
         words.append(f"overlap {chunk.overlap}")
     return ", ".join([*words, *([f"mean of {chunk.best}"] if chunk.best > 1 else [])])
