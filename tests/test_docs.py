@@ -27,6 +27,11 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
     assert [option.name for option in options if not option.help] == []
 
 
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_speaks_json(name: str) -> None:
+    assert "--json" in [option for parameter in COMMANDS[name].params for option in parameter.opts]
+
+
 def test_variables_in_the_readme_are_read_somewhere() -> None:
     source = "".join(path.read_text() for path in (ROOT / "vector_assets").rglob("*.py"))
     unread = [name for name in set(re.findall(r"VECTOR_ASSETS_[A-Z0-9_]+", README)) if f'"{name}"' not in source]

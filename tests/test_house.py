@@ -43,6 +43,7 @@ KEPT_TO = {
     "psycopg": {"stores", "source/postgres.py", "source/sql.py", "source/table_queue.py"},
     "kombu": {"source/broker.py"},
     "optuna": {"training"},
+    "spacy": {"source/spacy_sentences.py"},
     "psycopg2": {"stores"},
     "pgvector": {"stores", "source/postgres.py", "source/sql.py"},
     "mlflow": {"stores"},

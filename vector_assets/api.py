@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -241,23 +242,37 @@ class CollectionClient:
         return known[1] if known else None
 
     def promote(self, *, because: str) -> Swapped:
-        """Make the newest candidate live on a person's word; integrity still blocks."""
+        """Make the newest candidate live on a person's word; integrity still blocks. MLflow and Dagster are told."""
         store = self._store
-        swapped = promote(store, store.catch_up, because=because)
-        project_live(self.workspace, self.spec.name)
-        return swapped
+        return self._told(promote(store, store.catch_up, because=_reason(because)), because)
 
-    def rollback(self, *, because: str = "rolled back by hand") -> Swapped:
-        """Make the generation that was live before live again, then bring it up to date."""
+    def rollback(self, *, because: str = "taken back") -> Swapped:
+        """Make the generation that was live before live again, then bring it up to date; both are told."""
         store = self._store
         target = self.workspace.generations.rollback_target(self.spec.name)
-        swapped = roll_back(store, target, store.catch_up, because=because)
+        return self._told(roll_back(store, target, store.catch_up, because=_reason(because)), because)
+
+    def _told(self, swapped: Swapped, because: str) -> Swapped:
+        """Tell who follows of a swap that is done: MLflow, then Dagster, where it is installed.
+
+        This is the only tie: index.swap and the stores know of no Dagster, and a swap stands without it.
+        """
         project_live(self.workspace, self.spec.name)
+        if find_spec("dagster"):
+            from vector_assets.assets.launch import report_swap
+
+            report_swap(self.workspace, self.spec, swapped, because=because)
         return swapped
 
     @property
     def _store(self) -> CollectionStore:
         return CollectionStore(self.workspace, self.spec)
+
+
+def _reason(because: str) -> str:
+    if not because.strip():
+        raise UserError("because is empty; expected why, in some words: it is recorded")
+    return because
 
 
 def _image(given: str | Path | bytes | None) -> bytes | None:

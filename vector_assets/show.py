@@ -69,14 +69,19 @@ def shown_progress(console: Console, *, quiet: bool) -> Iterator[Listener]:
 
 
 def launched_json(launched: Launched) -> dict[str, object]:
-    """Return ``{"run_id", "generation", "decision", "stages": {stage: counts and seconds}}``."""
+    """Return ``{"run_id", "generation", "decision", "stages": {stage: counts, seconds and "warning"?}}``.
+
+    Of a stage with several spaces the warnings of all stand together.
+    """
     stages: dict[str, dict[str, object]] = {}
     found: dict[str, object] = {"generation": None, "decision": None}
     for outcome in launched.stages:
         values = outcome.metadata
         counts = {name: values[name] for name in _COUNTS if name in values}
         rows = {"rows": values["dagster/row_count"]} if "dagster/row_count" in values else {}
-        stages[outcome.stage] = {**rows, **counts, "seconds": round(outcome.seconds, 3)}
+        said = [each for each in (stages.get(outcome.stage, {}).get("warning"), values.get("warning")) if each]
+        warned = {"warning": "\n".join(map(str, said))} if said else {}
+        stages[outcome.stage] = {**rows, **counts, "seconds": round(outcome.seconds, 3), **warned}
         if outcome.stage == "candidate":
             found = {"generation": values.get("generation"), "decision": values.get("decision")}
     return {"run_id": launched.run_id, "success": launched.success, **found, "stages": stages}
@@ -127,11 +132,17 @@ def _read(values: Mapping[str, Any]) -> str:
 def _trained(values: Mapping[str, Any]) -> str:
     from vector_assets.metrics import shown_metric  # numpy is not needed to say anything else
 
-    if not values.get("trained_now"):
-        return f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
-    metric = next((name.removeprefix("base_test_") for name in values if name.startswith("base_test_")), "")
-    old, new = values.get(f"base_test_{metric}", 0.0), values.get(f"test_{metric}", 0.0)
-    return f"trained; {shown_metric(metric)} {old:.3f} -> {new:.3f}"
+    if values.get("trained_now"):
+        metric = next((name.removeprefix("base_test_") for name in values if name.startswith("base_test_")), "")
+        old, new = values.get(f"base_test_{metric}", 0.0), values.get(f"test_{metric}", 0.0)
+        said = f"trained; {shown_metric(metric)} {old:.3f} -> {new:.3f}"
+    else:
+        said = f"checkpoint {str(values.get('checkpoint'))[:12]} is known; nothing trained"
+    return _warned(said, values)
+
+
+def _warned(said: str, values: Mapping[str, Any]) -> str:
+    return "; ".join(filter(None, [said, str(values.get("warning") or "")]))
 
 
 def _embedded(values: Mapping[str, Any]) -> str:
@@ -141,7 +152,7 @@ def _embedded(values: Mapping[str, Any]) -> str:
 
 def _measured(values: Mapping[str, Any]) -> str:
     done = "measured" if values.get("measured_now") else "known; nothing trained"
-    return "; ".join(filter(None, [f"{values.get('points')} points, {done}", str(values.get("warning") or "")]))
+    return _warned(f"{values.get('points')} points, {done}", values)
 
 
 def _exported(values: Mapping[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 import pytest
 
-from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.conditions import when_another_goes_live, when_inputs_change
 from vector_assets.index.integrity import CHECKS
 
 
@@ -24,26 +24,28 @@ class World:
         self.cursor: object = None
         self.defs = dg.Definitions(assets=[*self._assets()])
 
+    def one(
+        self, name: str, deps: list[str], condition: object, checks: Sequence[dg.AssetCheckSpec] = ()
+    ) -> dg.AssetsDefinition:
+        @dg.asset(name=name, deps=deps, automation_condition=condition, check_specs=checks)  # type: ignore[arg-type]
+        def asset() -> dg.MaterializeResult:  # type: ignore[type-arg]
+            assert name not in self.broken
+            version = self.versions[name]
+            self.meanwhile.pop(name, lambda: None)()
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(version),
+                check_results=[dg.AssetCheckResult(check_name=c.name, passed=self.sound) for c in checks],
+            )
+
+        return asset
+
     def _assets(self) -> Iterator[dg.AssetsDefinition]:
-        def one(name: str, deps: list[str], condition: object, checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
-            @dg.asset(name=name, deps=deps, automation_condition=condition, check_specs=checks)  # type: ignore[arg-type]
-            def asset() -> dg.MaterializeResult:  # type: ignore[type-arg]
-                assert name not in self.broken
-                version = self.versions[name]
-                self.meanwhile.pop(name, lambda: None)()
-                return dg.MaterializeResult(
-                    data_version=dg.DataVersion(version),
-                    check_results=[dg.AssetCheckResult(check_name=c.name, passed=self.sound) for c in checks],
-                )
-
-            return asset
-
-        yield one("raw", [], None, [])
-        yield one("encoder", [], None, [])
-        yield one("embeddings", ["raw", "encoder"], when_inputs_change(), [])
+        yield self.one("raw", [], None)
+        yield self.one("encoder", [], None)
+        yield self.one("embeddings", ["raw", "encoder"], when_inputs_change())
         checks = [dg.AssetCheckSpec(name, asset="candidate", blocking=True) for name in CHECKS]
-        yield one("candidate", ["embeddings"], when_inputs_change(), checks)
-        yield one("index", ["candidate"], when_inputs_change(), [])
+        yield self.one("candidate", ["embeddings"], when_inputs_change(), checks)
+        yield self.one("index", ["candidate"], when_inputs_change())
 
     def run(self, *names: str, changed: str = "") -> bool:
         for name in names:
@@ -231,3 +233,50 @@ def test_nothing_is_asked_for_before_its_inputs_are_there() -> None:
     assert world.asked() == set()
     world.run("encoder")
     assert "embeddings" in world.asked()
+
+
+class Followed(World):
+    """With what follows the index: an export, and a map."""
+
+    def _assets(self) -> Iterator[dg.AssetsDefinition]:
+        self.versions |= {"index": "1-a", "export": "1", "map": "1"}
+        yield from super()._assets()
+        yield self.one("export", ["index"], when_inputs_change())
+        yield self.one("map", ["index"], when_another_goes_live())
+
+    def swap(self, version: str) -> None:
+        """A person makes another generation live, without a run."""
+        self.versions["index"] = version
+        tags = {"dagster/data_version": version}
+        self.instance.report_runless_asset_event(dg.AssetMaterialization("index", tags=tags))
+
+
+@pytest.fixture
+def followed() -> Followed:
+    world = Followed()
+    assert world.run("raw", "encoder", *CHAIN, "export", "map")
+    world.asked()
+    assert world.asked() == set()
+    return world
+
+
+def test_a_swap_without_a_run_asks_once_for_what_follows(followed: Followed) -> None:
+    for version in ("2-a", "1-a"):  # promoted, and taken back
+        followed.swap(version)
+        assert followed.asked() == {"index", "export", "map"}
+        assert followed.asked() == set()
+        followed.run("index", "export", "map")
+        assert followed.asked() == set()
+
+
+def test_the_map_is_drawn_for_a_generation_and_not_for_rows(followed: Followed) -> None:
+    followed.versions["index"] = "1-b"
+    followed.run("index")
+    assert followed.asked() == {"export"}
+    followed.run("export")
+    followed.versions["index"] = "2-b"
+    followed.run("index")
+    assert followed.asked() == {"export", "map"}
+    followed.run("export", "map")
+    followed.run("index")
+    assert followed.asked() == set()

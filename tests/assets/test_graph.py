@@ -62,7 +62,7 @@ def test_a_collection_without_training_or_automation(tmp_path: Path) -> None:
     assert "encoder/papers/a <- source" in lines
     assert not [line for line in lines if "training_set" in line or "papers_source" in line or "retrain" in line]
     assert any(line.startswith("sensor papers_automation, stopped") for line in lines)
-    assert any(line.startswith("schedule papers_maintenance_schedule at 0 4 * * *, stopped") for line in lines)
+    assert any(line.startswith("schedule papers_maintenance_schedule at 0 4 * * *, running") for line in lines)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vector_assets.search.context import Cited, Excerpt, cited, jaccard, merged, rendered, shingles
+from vector_assets.search.context import Excerpt, cited, jaccard, merged, rendered, shingles
 
 ROW = "The cat sat down. It slept all day long.\n\nA dog came by. Nothing happened after that."
 
@@ -20,7 +20,7 @@ def piece(start: int, stop: int, *, score: float = 0.5, key: str = "r", text: st
     return Excerpt(key, key, text[start:stop], score, start, stop)
 
 
-def take(excerpts: list[Excerpt], tokens: int = 1000, whole: str = ROW) -> tuple[tuple[Cited, ...], int]:
+def take(excerpts: list[Excerpt], tokens: int = 1000, whole: str = ROW) -> tuple[tuple[Excerpt, ...], int]:
     return cited(excerpts, lambda _: whole, words, tokens=tokens)
 
 

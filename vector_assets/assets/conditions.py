@@ -6,6 +6,9 @@ import dagster as dg
 
 from vector_assets.assets.partitions import VERSION_TAG
 
+#: In the data version of an index: what stands before the first is the number of the live generation.
+GENERATION_END = "-"
+
 
 class InputsDiffer(dg.AutomationCondition[dg.AssetKey]):
     """True when a dependency's content is another than the last materialization of the asset was made of.
@@ -46,14 +49,56 @@ class InputsDiffer(dg.AutomationCondition[dg.AssetKey]):
         }
         newest = {dependency: records.get(dependency) for dependency in dependencies}
         own = records.get(context.key)
-        if all(event and _is_made_of(instance, own, key, event) for key, event in newest.items()):
+        if all(event and self._is_made_of(instance, own, key, event) for key, event in newest.items()):
             return nothing
         if not all(newest.values()):
             return nothing  # an input was never there
-        asking = json.dumps([own.storage_id if own else None, *(_version(event) for event in newest.values() if event)])
+        versions = [self.version(event) for event in newest.values() if event]
+        asking = json.dumps([own.storage_id if own else None, *versions])
         if asking == context.cursor:
             return nothing
         return dg.AutomationResult(context, context.candidate_subset, cursor=asking)
+
+    def version(self, event: dg.EventLogRecord) -> str:
+        """Return what counts as the content of an input."""
+        tags = _tags(event)
+        return tags.get(VERSION_TAG) or tags.get("dagster/data_version") or f"event {event.storage_id}"
+
+    def _is_made_of(
+        self,
+        instance: dg.DagsterInstance,
+        own: dg.EventLogRecord | None,
+        dependency: dg.AssetKey,
+        newest: dg.EventLogRecord,
+    ) -> bool:
+        """Tell whether an asset's materialization read the content that a dependency has now."""
+        pointer = _tags(own).get(f"dagster/input_event_pointer/{dependency.to_user_string()}") if own else None
+        if pointer is None or not pointer.isdecimal():
+            return False
+        if int(pointer) == newest.storage_id:
+            return True
+        read = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dependency, storage_ids=[int(pointer)]), limit=1
+        ).records
+        return bool(read) and self.version(read[0]) == self.version(newest)
+
+
+class GenerationDiffers(InputsDiffer):
+    """True when another generation is live than the one that the asset was made of; rows that changed do not count."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in the tree of conditions that Dagster shows."""
+        return "generation_differs"
+
+    @property
+    def description(self) -> str:
+        """What it says there."""
+        return "Another generation is live than the one that the last materialization was made of"
+
+    def version(self, event: dg.EventLogRecord) -> str:
+        """Return the number of the live generation."""
+        return super().version(event).partition(GENERATION_END)[0]
 
 
 def when_inputs_change() -> dg.AutomationCondition:  # type: ignore[type-arg]
@@ -70,24 +115,15 @@ def when_inputs_change() -> dg.AutomationCondition:  # type: ignore[type-arg]
     ).with_label("an input's content changed and its blocking checks passed")
 
 
-def _is_made_of(
-    instance: dg.DagsterInstance, own: dg.EventLogRecord | None, dependency: dg.AssetKey, newest: dg.EventLogRecord
-) -> bool:
-    """Tell whether an asset's materialization read the content that a dependency has now."""
-    pointer = _tags(own).get(f"dagster/input_event_pointer/{dependency.to_user_string()}") if own else None
-    if pointer is None or not pointer.isdecimal():
-        return False
-    if int(pointer) == newest.storage_id:
-        return True
-    read = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dependency, storage_ids=[int(pointer)]), limit=1
-    ).records
-    return bool(read) and _version(read[0]) == _version(newest)
-
-
-def _version(event: dg.EventLogRecord) -> str:
-    tags = _tags(event)
-    return tags.get(VERSION_TAG) or tags.get("dagster/data_version") or f"event {event.storage_id}"
+def when_another_goes_live() -> dg.AutomationCondition:  # type: ignore[type-arg]
+    """Ask once for each generation that goes live, and not for rows that change."""
+    condition = dg.AutomationCondition
+    return (
+        ~condition.any_deps_in_progress()
+        & ~condition.in_progress()
+        & condition.all_deps_blocking_checks_passed()
+        & GenerationDiffers()
+    ).with_label("another generation is live")
 
 
 def _tags(event: dg.EventLogRecord) -> dict[str, str]:

@@ -2,16 +2,17 @@
 
 import dagster as dg
 
-from vector_assets.assets.conditions import when_inputs_change
+from vector_assets.assets.conditions import GENERATION_END, when_inputs_change
 from vector_assets.assets.keys import key, owners
-from vector_assets.assets.metadata import dagster_tags, digests, numbers, table
+from vector_assets.assets.metadata import Metadata, dagster_tags, digests, numbers, table
 from vector_assets.assets.resources import WorkspaceResource
-from vector_assets.index.swap import settle
+from vector_assets.index.swap import Swapped, settle
 from vector_assets.spec import Collection
 from vector_assets.stores.calibrations import calibrate_live
 from vector_assets.stores.candidate_runs import log_generation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.outbox import project_live
+from vector_assets.stores.workspace import Workspace
 
 CODE_VERSION = "1"
 
@@ -62,13 +63,22 @@ def build_index(collection: Collection) -> dg.AssetsDefinition:
             for g in store.all()
         ]
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(f"{swapped.live.number}-{stores.embeddings.content_version(swapped.live)}"),
-            metadata={
-                **numbers({"generation": swapped.live.number, "ef_search": swapped.live.ef_search or 0}),
-                "action": dg.MetadataValue.text(swapped.action),
-                "checkpoints": digests(swapped.live.checkpoints),
-                "generations": table(generations),
-            },
+            data_version=dg.DataVersion(live_version(stores, swapped)),
+            metadata={**swap_metadata(swapped), "generations": table(generations)},
         )
 
     return index
+
+
+def live_version(workspace: Workspace, swapped: Swapped) -> str:
+    """Return the data version of the index: the live generation, and what it holds."""
+    return f"{swapped.live.number}{GENERATION_END}{workspace.embeddings.content_version(swapped.live)}"
+
+
+def swap_metadata(swapped: Swapped) -> Metadata:
+    """Return what is told of a swap, whoever made it."""
+    return {
+        **numbers({"generation": swapped.live.number, "ef_search": swapped.live.ef_search or 0}),
+        "action": dg.MetadataValue.text(swapped.action),
+        "checkpoints": digests(swapped.live.checkpoints),
+    }

@@ -1,4 +1,6 @@
-"""Runs launched from the command line: recorded in the persistent instance, executed in this process.
+"""What the command line and Python tell Dagster: runs that they launch, and swaps that they make without a run.
+
+Runs are recorded in the persistent instance and executed in this process.
 
 The run carries the origin that the web server gives to runs of its own, so that it opens under the code location and
 can be executed again there. Dagster offers that to its own servers only; the private names below are pinned by
@@ -23,11 +25,14 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from vector_assets.assets.code_server import LOCATION, MODULE
+from vector_assets.assets.index import live_version, swap_metadata
 from vector_assets.assets.instance import get_instance
-from vector_assets.assets.keys import STAGES, op_name, stage_keys
+from vector_assets.assets.keys import STAGES, key, op_name, stage_keys
 from vector_assets.assets.lost_runs import process_tag
+from vector_assets.assets.metadata import numbers
 from vector_assets.assets.progress import Listener, listening
 from vector_assets.errors import NotFound, UserError, VectorAssetsError
+from vector_assets.index.swap import Swapped
 from vector_assets.spec import Collection
 from vector_assets.stores.workspace import Workspace
 
@@ -99,6 +104,27 @@ def launch(
     with listening(listener or _nobody):
         events = execute_run_iterator(recon, run, instance)
         return _collect(run.run_id, events, listener or _nobody, {op_name(key) for key in keys})
+
+
+def report_swap(workspace: Workspace, collection: Collection, swapped: Swapped, *, because: str) -> None:
+    """Record a swap that a person made: a materialization of ``index/<collection>`` outside of any run.
+
+    Its data version is that of its content, so what follows the index (map, export, scores) asks to be run where
+    ``automation.on_change`` is declared. It names no inputs, for no run read any: the next tick asks for the index as
+    well, whose run does what else belongs to it (calibrates, tells MLflow what it has not taken) and changes nothing.
+    """
+    get_instance(workspace).report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=key("index", collection),
+            description=f"{swapped.action} by hand: {because}",
+            metadata={
+                **swap_metadata(swapped),
+                "because": dg.MetadataValue.text(because),
+                **(numbers({"was": swapped.before}) if swapped.before else {}),
+            },
+            tags={"dagster/data_version": live_version(workspace, swapped)},
+        )
+    )
 
 
 def _config(collection: Collection, keys: Sequence[dg.AssetKey], *, refresh: bool, sweep: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from vector_assets.assets.conditions import when_another_goes_live
 from vector_assets.assets.keys import key, owners
 from vector_assets.assets.metadata import numbers, speed
 from vector_assets.assets.pictures import picture
@@ -16,7 +17,7 @@ CODE_VERSION = "1"
 
 
 def build_map(collection: Collection) -> dg.AssetsDefinition:
-    """Return the asset that draws the live generation; the maintenance schedule keeps it up to date."""
+    """Return the asset that draws the live generation when another goes live; rows that change wait for maintenance."""
 
     @dg.asset(
         key=key("map", collection),
@@ -25,6 +26,7 @@ def build_map(collection: Collection) -> dg.AssetsDefinition:
         kinds={"umap", "matplotlib"},
         owners=owners(collection),
         code_version=CODE_VERSION,
+        automation_condition=when_another_goes_live(),
         description="UMAP of the live vectors, coloured by the first category field; near points are alike.",
     )
     def map_(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]

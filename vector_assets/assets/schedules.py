@@ -3,6 +3,7 @@
 import dagster as dg
 
 from vector_assets.assets.keys import STAGES, key, op_name, stage_keys
+from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection
 
 _MAINTAINED = ("embeddings", "candidate", "index", "map")
@@ -17,7 +18,7 @@ def refresh_config(collection: Collection) -> dict[str, dict[str, dict[str, dict
 
 def build_schedules(collection: Collection) -> list[dg.ScheduleDefinition]:
     """Return the schedules that a collection declares, with the jobs they launch."""
-    return [*_retrain(collection), _maintain(collection)]
+    return [*_retrain(collection), *_maintain(collection)]
 
 
 def _retrain(collection: Collection) -> list[dg.ScheduleDefinition]:
@@ -42,7 +43,10 @@ def _retrain(collection: Collection) -> list[dg.ScheduleDefinition]:
     ]
 
 
-def _maintain(collection: Collection) -> dg.ScheduleDefinition:
+def _maintain(collection: Collection) -> list[dg.ScheduleDefinition]:
+    cron = collection.automation.maintenance
+    if cron is None:
+        return []
     job = dg.define_asset_job(
         f"{collection.name}_maintenance",
         selection=dg.AssetSelection.assets(*(key(stage, collection) for stage in _MAINTAINED)),
@@ -58,12 +62,19 @@ def _maintain(collection: Collection) -> dg.ScheduleDefinition:
             "drop what is beyond the kept generations, redraw the map."
         ),
     )
-    return dg.ScheduleDefinition(
+
+    @dg.schedule(
         name=f"{collection.name}_maintenance_schedule",
         job=job,
-        cron_schedule=collection.automation.maintenance,
-        default_status=(
-            dg.DefaultScheduleStatus.RUNNING if collection.automation.on_change else dg.DefaultScheduleStatus.STOPPED
-        ),
+        cron_schedule=cron,
+        # Whoever runs the daemon expects what the pages promise: it keeps what is live as it is declared, reads no
+        # source anew and trains nothing.
+        default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Daily care for {collection.name}: sweep, vacuum, recall, checks, map.",
     )
+    def maintenance(workspace: WorkspaceResource) -> dg.RunRequest | dg.SkipReason:
+        if workspace.open().generations.live(collection.name) is None:
+            return dg.SkipReason("nothing is live yet")
+        return dg.RunRequest()
+
+    return [maintenance]

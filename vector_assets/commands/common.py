@@ -91,7 +91,7 @@ def checked_precision(precision: str | None) -> float | Literal["declared", "non
 
 def print_json(value: object) -> None:
     """Print one JSON object, for programs."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)  # `up` goes on after it
 
 
 def exit_with(launched: Any) -> None:  # noqa: ANN401 - assets.launch.Launched, imported late

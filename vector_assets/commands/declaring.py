@@ -21,11 +21,17 @@ from vector_assets.commands.common import (
 )
 
 
-def init(folder: Annotated[Path, typer.Argument(help="Folder of the new project.", show_default=False)]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the new project.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
     """Make a project: pyproject.toml, a package with Dagster's definitions, an empty defs folder."""
     from vector_assets.spec.scaffold import init_project
 
     project = init_project(folder)
+    if as_json:
+        print_json({"project": project.root})
+        return
     out.print(f"made {project.root}")
     out.print(f"next: vector-assets new NAME --from FILE --project {folder}")
 
@@ -40,6 +46,7 @@ def new(
     ],
     project: ProjectOption = None,
     id_column: Annotated[str | None, typer.Option("--id", help="The column that names a row.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the declaration of a collection from what a file or table holds."""
     from vector_assets.spec.project import find_project
@@ -47,6 +54,9 @@ def new(
 
     name_project(project)
     path = write_declaration(find_project(project), name, source, id_column=id_column)
+    if as_json:
+        print_json({"collection": name, "declaration": path})
+        return
     out.print(f"wrote {path}")
     out.print(f"look at it, then: vector-assets materialize {name}" + (f" --project {project}" if project else ""))
 

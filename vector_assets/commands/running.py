@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from vector_assets.commands.common import (
     print_json,
 )
 from vector_assets.errors import UserError
+
+if TYPE_CHECKING:
+    from vector_assets.index.swap import Swapped
 
 
 def materialize(
@@ -62,15 +65,43 @@ def promote(
     collection: CollectionArgument,
     because: Annotated[str, typer.Option("--because", help="Why; it is recorded.")],
     project: ProjectOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the newest candidate live on your word. Integrity checks still block."""
     swapped = open_client(project).collection(collection).promote(because=because)
+    if as_json:
+        print_json(_swapped_json(swapped, because))
+        return
     out.print(f"generation {swapped.live.number} of {collection} is live (before: {swapped.before or 'none'})")
 
 
-def rollback(collection: CollectionArgument, project: ProjectOption = None) -> None:
+def rollback(
+    collection: CollectionArgument,
+    because: Annotated[str, typer.Option("--because", help="Why; it is recorded.")] = "taken back",
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make the generation that was live before live again; the one taken back is not promoted again by itself."""
-    swapped = open_client(project).collection(collection).rollback()
+    swapped = open_client(project).collection(collection).rollback(because=because)
+    if as_json:
+        print_json(_swapped_json(swapped, because))
+        return
     out.print(
         f"generation {swapped.live.number} of {collection} is live again (taken back: {swapped.before or 'none'})"
     )
+
+
+def _swapped_json(swapped: Swapped, because: str) -> dict[str, object]:
+    """Return ``{"collection", "generation", "was", "action", "decision", "because", "dropped"}``.
+
+    ``decision`` is what the gate had said of the generation that is live now; ``was`` is null where nothing was live.
+    """
+    return {
+        "collection": swapped.live.collection,
+        "generation": swapped.live.number,
+        "was": swapped.before,
+        "action": swapped.action,
+        "decision": swapped.live.decision,
+        "because": because,
+        "dropped": swapped.dropped,
+    }

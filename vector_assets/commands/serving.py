@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from vector_assets.commands.common import (
     JsonOption,
@@ -26,11 +29,16 @@ def up(
     host: Annotated[str, typer.Option(help="Address to bind; beyond loopback the token stays required.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the Dagster UI with its daemon, and MLflow, until Ctrl-C."""
     from vector_assets.assets.serve import Served, serve
 
     def ready(served: Served) -> None:
+        if as_json:
+            dagster, mlflow = served.address(served.dagster), served.address(served.mlflow)
+            print_json({"dagster": dagster, "mlflow": mlflow, "logs": served.logs})
+            return
         out.print(f"Dagster  {served.address(served.dagster)}", soft_wrap=True)
         out.print(f"MLflow   {served.address(served.mlflow)}", soft_wrap=True)
         out.print(f"logs in {served.logs}; Ctrl-C ends both", soft_wrap=True)
@@ -40,13 +48,21 @@ def up(
 
 def demo(
     report: Annotated[Path | None, typer.Option(help="Write what was measured to this JSON file.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Build the bundled collection of Python functions and show what it can do."""
     from vector_assets.assets.demo import run_demo
 
     os.environ.pop("VECTOR_ASSETS_PROJECT", None)
-    launched = run_demo(open_client(None).collection("python_functions"), out, err, report=report)
-    exit_with(launched)
+    client = open_client(None).collection("python_functions")
+    if not as_json:
+        exit_with(run_demo(client, out, err, report=report))
+        return
+    quiet = Console(quiet=True)
+    with tempfile.TemporaryDirectory() as folder:
+        written = report or Path(folder) / "report.json"
+        exit_with(run_demo(client, quiet, quiet, report=written))
+        print_json(json.loads(written.read_bytes()))
 
 
 def doctor(
@@ -61,7 +77,11 @@ def doctor(
     from vector_assets.stores.doctor import examine
 
     if stop:
-        out.print("the embedded Postgres is stopped" if stop_postgres(home()) else "no embedded Postgres was running")
+        stopped = stop_postgres(home())
+        if as_json:
+            print_json({"stopped": stopped})
+        else:
+            out.print("the embedded Postgres is stopped" if stopped else "no embedded Postgres was running")
         return
     findings = examine()
     if as_json:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from vector_assets.embedding.fitting import fit
 from vector_assets.records import ChunkRule, Generation, IndexType, Part, Precision
+from vector_assets.source.spacy_sentences import spacy_pipeline
 from vector_assets.spec import Chunking, Collection, Space
 
 
@@ -77,7 +78,16 @@ def chunk_rule(space: Space) -> ChunkRule | None:
 
 
 def rule_of(chunk: Chunking) -> ChunkRule | None:
-    """The rule of a declared chunking; None where a text is one piece."""
+    """The rule of a declared chunking; None where a text is one piece. Raises SpecError where its splitter is missing.
+
+    That is said here, before a row is read, for it is the fault of none.
+    """
     if chunk.by == "none":
         return None
-    return ChunkRule(chunk.by, chunk.limit, chunk.overlap, chunk.window, chunk.step, chunk.language or "python")
+    rule = ChunkRule(
+        chunk.by, chunk.limit, chunk.overlap, chunk.window, chunk.step, chunk.language or "python",
+        chunk.splitter or "rules",
+    )  # fmt: skip
+    if rule.splitter == "spacy":
+        spacy_pipeline(rule.language)
+    return rule

@@ -28,12 +28,14 @@ class ChunkRule:
     overlap: int = 0  # said again at the start of the next chunk of the same paragraph, at most
     sentences: int = 3  # of a window
     stride: int = 1  # sentences from the start of a window to that of the next
-    language: str = "python"  # of code
+    language: str = "python"  # of code, or that spaCy cuts sentences of
+    splitter: Literal["rules", "spacy"] = "rules"  # what finds the ends of sentences
 
     def meaning(self) -> dict[str, object]:
         """What a digest of it covers: of what came later only what its kind reads, so that old digests hold."""
         later = {"window": ("sentences", "stride"), "code": ("language",)}.get(self.by, ())
-        return {name: getattr(self, name) for name in ("by", "size", "overlap", *later)}
+        split = () if self.splitter == "rules" else ("splitter", "language")
+        return {name: getattr(self, name) for name in ("by", "size", "overlap", *later, *split)}
 
 
 @dataclass(frozen=True, slots=True)

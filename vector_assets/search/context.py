@@ -20,7 +20,11 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A piece of a row that may be cited: [start, stop) of the row's text, as it stands there now."""
+    """A piece of a row that may be cited: [start, stop) of the row's text, as it stands there now.
+
+    ``key`` is the row's JSON key, ``id`` what people see of it. ``n`` is its mark where it is cited: [1], [2] and so
+    on; 0 before.
+    """
 
     id: str
     key: str
@@ -29,19 +33,7 @@ class Excerpt:
     start: int
     stop: int
     stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cited:
-    """A passage of the context. ``n`` is its mark in the text: [1], [2] and so on."""
-
-    n: int
-    id: str
-    text: str
-    score: float
-    start: int
-    stop: int
-    stale: bool = False
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +44,7 @@ class Context:
     can be cited; there are no passages then, and ``why`` says it. ``counted_by`` names the tokenizer.
     """
 
-    passages: tuple[Cited, ...]
+    passages: tuple[Excerpt, ...]
     tokens: int
     budget: int
     counted_by: str
@@ -68,14 +60,14 @@ class Context:
         return rendered(self.passages)
 
 
-def rendered(passages: Iterable[Cited]) -> str:
+def rendered(passages: Iterable[Excerpt]) -> str:
     """Return the passages as one text, each after its mark."""
     return "\n\n".join(f"[{one.n}] {one.text}" for one in passages)
 
 
 def cited(
     excerpts: Sequence[Excerpt], whole: Callable[[str], str], count: Count, *, tokens: int
-) -> tuple[tuple[Cited, ...], int]:
+) -> tuple[tuple[Excerpt, ...], int]:
     """Return passages within a budget of tokens, and what they have together.
 
     Excerpts come best first. Each is taken when it says something new and still fits; of the first that does not fit,
@@ -160,10 +152,10 @@ def _shortened(
     return best
 
 
-def _numbered(excerpts: Sequence[Excerpt]) -> tuple[Cited, ...]:
+def _numbered(excerpts: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
     found = []
     for n, one in enumerate(excerpts, start=1):
         start = one.start + len(one.text) - len(one.text.lstrip())
         text = one.text.strip()
-        found.append(Cited(n, one.id, text, one.score, start, start + len(text), one.stale))
+        found.append(replace(one, n=n, text=text, start=start, stop=start + len(text)))
     return tuple(found)

@@ -12,13 +12,15 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from vector_assets.records import ChunkRule
 from vector_assets.source.code_chunks import code_chunks
-from vector_assets.source.cutting import paragraphs, pieces, units
+from vector_assets.source.cutting import Split, paragraphs, pieces, units
 from vector_assets.source.markdown import markdown_chunks
-from vector_assets.source.sentences import Span
+from vector_assets.source.sentences import Span, sentences
+from vector_assets.source.spacy_sentences import spacy_sentences
 from vector_assets.source.token_chunks import TokenSpans, token_chunks
 
 _WORD_START = re.compile(r"(?<!\S)\S")
@@ -58,10 +60,10 @@ def cut_text(text: str, rule: ChunkRule, borders: Sequence[int] = (), tokens: To
                 parsed.append(by_syntax is not None)
             case "window":
                 for paragraph in paragraphs(text, start, stop):
-                    found += _windows(list(units(text, *paragraph, rule.size)), rule)
+                    found += _windows(list(units(text, *paragraph, rule.size, _split(rule))), rule)
             case "sentence":
                 for paragraph in paragraphs(text, start, stop):
-                    found += _pack(text, list(units(text, *paragraph, rule.size)), rule)
+                    found += _pack(text, list(units(text, *paragraph, rule.size, _split(rule))), rule)
             case "paragraph":
                 found += _by_paragraph(text, start, stop, rule)
     return Cut(found, any(parsed) or not parsed)
@@ -74,12 +76,16 @@ def chunk_spans(
     return cut_text(text, rule, borders, tokens).spans
 
 
+def _split(rule: ChunkRule) -> Split:
+    return partial(spacy_sentences, rule.language) if rule.splitter == "spacy" else sentences
+
+
 def _by_paragraph(text: str, start: int, stop: int, rule: ChunkRule) -> Iterator[Span]:
     for first, last in paragraphs(text, start, stop):
         if last - first <= rule.size:
             yield first, last
         else:
-            yield from _pack(text, list(units(text, first, last, rule.size)), rule)
+            yield from _pack(text, list(units(text, first, last, rule.size, _split(rule))), rule)
 
 
 def _windows(sentences: Sequence[Span], rule: ChunkRule) -> Iterator[Span]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from vector_assets.source.sentences import Span, sentences
+
+#: Yields the sentences of ``text[start:stop]``.
+Split = Callable[[str, int, int], Iterator[Span]]
 
 # A blank line. The run of space has one place to start in each line, so a megabyte of spaces is read once.
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*+\n\s*+|[\f\u2029]\s*+")
@@ -46,9 +49,9 @@ def without_space(text: str, start: int, stop: int) -> Iterator[Span]:
         yield start + left, start + right
 
 
-def units(text: str, start: int, stop: int, size: int) -> Iterator[Span]:
+def units(text: str, start: int, stop: int, size: int, split: Split = sentences) -> Iterator[Span]:
     """Sentences, the long ones cut at the last space before the limit."""
-    for first, last in sentences(text, start, stop):
+    for first, last in split(text, start, stop):
         yield from cut_to_size(text, first, last, size)
 
 

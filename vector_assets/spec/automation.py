@@ -20,7 +20,7 @@ Cron = Annotated[str, AfterValidator(_is_cron)]
 
 
 class Automation(Spec):
-    """Off unless declared."""
+    """What starts by itself while the daemon runs: unless declared, nothing but the daily maintenance."""
 
     on_change: bool = Field(
         default=False, description="A sensor re-reads the source when it changed; the rest follows."
@@ -29,6 +29,8 @@ class Automation(Spec):
     retrain: Cron | None = Field(
         default=None, description="When the training set is drawn anew and the encoder retrained."
     )
-    maintenance: Cron = Field(
-        default="0 4 * * *", description="When the index is measured again and dead tuples are removed."
+    maintenance: Cron | None = Field(
+        default="0 4 * * *",
+        description="When all rows are compared with their vectors, dead tuples removed, recall and integrity measured "
+        "again, a worn index built anew, generations beyond the kept ones dropped and the map redrawn; null: never.",
     )

@@ -15,7 +15,10 @@ CHUNK_SIZES = {"sentence": 200, "window": 1000, "paragraph": 1000, "tokens": 128
 LEAST_SIZE, LEAST_TOKENS = 20, 8
 #: Keys that only some kinds read.
 _OVERLAPS = ("sentence", "paragraph", "tokens")
-_READ_BY = {"overlap": _OVERLAPS, "sentences": ("window",), "stride": ("window",), "language": ("code",)}
+_READ_BY = {
+    "overlap": _OVERLAPS, "sentences": ("window",), "stride": ("window",),
+    "splitter": ("sentence", "window", "paragraph"),
+}  # fmt: skip
 
 
 class Chunking(Spec):
@@ -50,9 +53,16 @@ class Chunking(Spec):
         le=20,
         description="Sentences from the start of a window to the start of the next, 1 when left out.",
     )
-    language: Literal["python"] | None = Field(
+    splitter: Literal["rules", "spacy"] | None = Field(
         default=None,
-        description="Of code. What cannot be parsed is cut by paragraphs, and its rows are counted as unparsed.",
+        description="What finds the ends of sentences: rules of our own when left out, or spaCy's, of a blank pipeline "
+        "without a model; that needs vector-assets[spacy].",
+    )
+    language: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]{2,8}$",
+        description="Of code: python, also when left out. What cannot be parsed is cut by paragraphs, and its rows are "
+        "counted as unparsed. With splitter: spacy the code of a language that it knows, such as en or de; xx for any.",
     )
     roll_up: Literal["max", "mean"] = Field(
         default="max",
@@ -97,6 +107,7 @@ class Chunking(Spec):
         for name, kinds in _READ_BY.items():
             if _is_set(self, name) and self.by not in kinds:
                 raise ValueError(f"{name}: is not read by {self.by}; expected it with by: {' or '.join(kinds)}")
+        self._reads_language()
         if self.by != "tokens" and self.limit < LEAST_SIZE:
             raise ValueError(f"size: found {self.limit}; expected at least {LEAST_SIZE} characters")
         if self.overlap > self.limit // 2:
@@ -107,6 +118,17 @@ class Chunking(Spec):
         if self.top is not None and self.roll_up != "mean":
             raise ValueError("top: stands without roll_up: mean; expected it beside it")
         return self
+
+    def _reads_language(self) -> None:
+        """Raise ValueError where the language is not one that the kind can cut."""
+        if self.splitter == "spacy":
+            if self.language is None:
+                raise ValueError("language: stands not beside splitter: spacy; expected a code, such as en or de")
+        elif self.by == "code":
+            if self.language not in (None, "python"):
+                raise ValueError(f"language: found {self.language}; expected python, the one that code is cut of")
+        elif self.language is not None:
+            raise ValueError(f"language: is not read by {self.by}; expected it with by: code or splitter: spacy")
 
 
 def _is_set(chunk: Chunking, name: str) -> bool:

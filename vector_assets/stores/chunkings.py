@@ -6,7 +6,6 @@ import csv
 import hashlib
 import heapq
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from vector_assets.index.chunkings import METRICS, Progress, Row, Way, WayFound,
 from vector_assets.records import JudgedQuery
 from vector_assets.spec import Chunking, Collection
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.json_files import read_json, write_json
 from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.row_texts import row_keys, values_of
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE
@@ -98,7 +98,7 @@ def settle_chunkings(
         raise NotFound(f"collection {collection.name} has no rows to cut")
     key = _key(live.checkpoints[space], ways, judged, rows, store.metric)
     path = Path(store.workspace.artifacts) / "chunkings" / collection.name / f"{key}.json"
-    known = _read(path)
+    known = read_json(path)
     now = not known
     if now:
         encoder = store.encoders(live)()[space]
@@ -116,7 +116,7 @@ def settle_chunkings(
             }  # fmt: skip
             known |= {"run_id": run.run_id, "experiment": run.experiment_id}
             _log(run, _found(key, known, now=True))
-        _write(path, known)
+        write_json(path, known)
     return _found(key, known, now=now)
 
 
@@ -160,6 +160,8 @@ def _rule(chunk: Chunking) -> str:
     words = [chunk.by, f"size {chunk.limit}"]
     if chunk.by == "window":
         words.append(f"sentences {chunk.window}, stride {chunk.step}")
+    if chunk.splitter == "spacy":
+        words.append(f"splitter spacy, language {chunk.language}")
     if chunk.overlap:
         words.append(f"overlap {chunk.overlap}")
     return ", ".join([*words, *([f"mean of {chunk.best}"] if chunk.best > 1 else [])])
@@ -193,18 +195,3 @@ def _page(tags: Mapping[str, str], collection: Collection, space: str, checkpoin
     if DAGSTER_URL in tags:
         note += f", asked for by [Dagster run {tags.get(DAGSTER_RUN, '').partition('-')[0]}]({tags[DAGSTER_URL]})"
     return {**tags, "checkpoint": checkpoint, NOTE: f"{note}."}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, value: Mapping[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_name(f".{path.name}.{os.getpid()}")
-    working.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    working.replace(path)

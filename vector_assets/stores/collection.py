@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import cast
 
-import numpy as np
-
-from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
-from vector_assets.embedding.question import question_vectors
+from vector_assets.embedding.layout import Layout
 from vector_assets.embedding.run import sync_one
-from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
-from vector_assets.encoder.image.samples import ImageText, from_text
-from vector_assets.encoder.intact import require_intact
-from vector_assets.encoder.open import open_encoder
-from vector_assets.errors import NotFound
 from vector_assets.index.comparing import Asked
-from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
+from vector_assets.index.integrity import CHECKS, Checked, check_coverage
 from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
 from vector_assets.metrics import Rankings
-from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Generation, JudgedQuery, Vectors
+from vector_assets.records import Comparison, Decision, Generation, JudgedQuery, Vectors
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
 from vector_assets.stores.calibrating import calibration_queries, calibration_version
+from vector_assets.stores.collection_encoders import CollectionEncoders
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
@@ -35,19 +28,17 @@ from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.syncs import SyncTimes
-from vector_assets.stores.workspace import Workspace, checked_encoder
+from vector_assets.stores.workspace import Workspace
 
 
-class CollectionStore:
+class CollectionStore(CollectionEncoders):
     """Implements the Protocols of embedding/targets.py, index/candidate.py and index/swap.py."""
 
     page = 1024  # rows read, encoded and written at once
 
     def __init__(self, workspace: Workspace, collection: Collection) -> None:
         """Keep both; everything else is opened when it is needed."""
-        self.workspace = workspace
-        self.collection = collection
-        self._encoders: dict[str, CheckedEncoder] = {}
+        super().__init__(workspace, collection)
         self.words_report: LexicalReport | None = None  # what all syncs of the words did
         self._caught_up: dict[int, str] = {}  # by generation: what its last catch-up saw
 
@@ -97,74 +88,6 @@ class CollectionStore:
         if report is not None:
             self.words_report = report if self.words_report is None else self.words_report.then(report)
         return report
-
-    def layout(self) -> Layout:
-        """Lay out the vector from the checkpoints that the encoder assets chose; raises NotFound before they did."""
-        encoders = {}
-        for space in self.collection.spaces:
-            stored = self.workspace.checkpoints.encoder(self.collection.name, space)
-            if stored is None:
-                raise NotFound(
-                    f"encoder {self.collection.name}/{space} has no checkpoint yet; "
-                    f"run vector-assets materialize {self.collection.name} --stage encoder"
-                )
-            self.require_intact(stored.checkpoint)  # or a generation would be made of what is not there any more
-            contract = self.workspace.checkpoints.get(stored.checkpoint).contract
-            encoders[space] = SpaceEncoder(stored.checkpoint, int(str(contract["dims"])))
-        return plan_layout(self.collection, encoders)
-
-    # -- encoders
-
-    def encoders(self, generation: Generation) -> Callable[[], Mapping[str, Encoder]]:
-        """Return a loader of a generation's encoders, so that a sync with nothing to encode loads none.
-
-        Their files are compared at once: a sync whose checkpoint was changed writes nothing, whatever it has to do.
-        """
-        for digest in sorted(set(generation.checkpoints.values())):
-            self.require_intact(digest)
-        return lambda: {part.space: self._encoder(part.checkpoint) for part in generation.parts}
-
-    def questions(self, generation: Generation, texts: Sequence[str]) -> Vectors:
-        """Encode questions with a generation's checkpoints: (n, dims), unit length. Some may be images as text."""
-        pictured = np.array([isinstance(text, ImageText) for text in texts], np.bool_)
-        if not pictured.any():
-            return question_vectors(generation, self._encoder, texts=texts)
-        vectors = np.zeros((len(texts), generation.dims), np.float32)
-        images = [from_text(text) for text in texts if isinstance(text, ImageText)]
-        vectors[pictured] = question_vectors(generation, self._encoder, images=images)
-        if not pictured.all():
-            words = [text for text in texts if not isinstance(text, ImageText)]
-            vectors[~pictured] = question_vectors(generation, self._encoder, texts=words)
-        return vectors
-
-    def canaries(self, generation: Generation) -> Checked:
-        """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""
-        reports = []
-        for part in generation.parts:
-            checkpoint = self.workspace.checkpoints.get(part.checkpoint)
-            require_intact(checkpoint)
-            reports.append(
-                check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
-            )
-        worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
-        return check_canaries_found(
-            worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,
-            document_bound=worst.document_bound, passed=all(report.passed for report in reports), sides=worst.sides,
-        )  # fmt: skip
-
-    def require_intact(self, digest: str) -> None:
-        """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
-        if digest not in self._encoders:
-            require_intact(self.workspace.checkpoints.get(digest), noted=True)
-
-    def load(self, checkpoint: Checkpoint) -> Encoder:
-        """Load the encoder of a checkpoint once, as a SearchEngine asks for it."""
-        return self._encoder(checkpoint.digest)
-
-    def _encoder(self, digest: str) -> CheckedEncoder:
-        if digest not in self._encoders:
-            self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
-        return self._encoders[digest]
 
     # -- index and measurements
 

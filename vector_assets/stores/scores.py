@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from vector_assets.index.scores import Reading, TaskData, as_result, main_score,
 from vector_assets.records import Checkpoint
 from vector_assets.spec import Collection, Scores
 from vector_assets.stores.collection import CollectionStore
+from vector_assets.stores.json_files import read_json, write_json
 from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE, DatasetInput, log_inputs
 from vector_assets.stores.score_data import ScoreData
@@ -90,7 +90,7 @@ def score_live(store: CollectionStore, *, tags: Mapping[str, str], progress: Pro
         if _known(folder, checkpoint.digest, name, revisions[name], declared) is None
     }
     version = _version(checkpoints, revisions, declared)
-    head = _read(folder / "latest.json")
+    head = read_json(folder / "latest.json")
     run_id, experiment = head.get("run_id"), head.get("experiment")
     if missing or head.get("version") != version:
         page = _page(tags, collection, space, checkpoints)
@@ -102,7 +102,7 @@ def score_live(store: CollectionStore, *, tags: Mapping[str, str], progress: Pro
                 _evaluate(workspace, checkpoint, tasks, revisions, declared, folder, _named(progress, arm))
                 _log(run, arm, folder / checkpoint.digest, list(tasks))
         run_id, experiment = run.run_id, run.experiment_id
-        _write(folder / "latest.json", {"version": version, "run_id": run_id, "experiment": experiment})
+        write_json(folder / "latest.json", {"version": version, "run_id": run_id, "experiment": experiment})
     arms = tuple(_scored(folder, arm, checkpoints.get(arm), list(tasks), notes.get(arm, "")) for arm in ARMS)
     return Scored(arms, tasks, _count(missing, checkpoints), version, folder, run_id, experiment)
 
@@ -156,7 +156,7 @@ def _evaluate(
         result = as_result(
             name, revisions[name], scores, languages=declared.languages, seconds=time.perf_counter() - started
         )
-        _write(folder / checkpoint.digest / f"{name}.json", result)
+        write_json(folder / checkpoint.digest / f"{name}.json", result)
 
 
 def _named(progress: Progress | None, arm: str) -> Callable[[str], Callable[[int, int], None]]:
@@ -168,7 +168,7 @@ def _named(progress: Progress | None, arm: str) -> Callable[[str], Callable[[int
 
 def _known(folder: Path, digest: str, task: str, revision: str, declared: Scores) -> Mapping[str, Any] | None:
     """Return the stored result of a checkpoint on these very data."""
-    found = _read(folder / digest / f"{task}.json")
+    found = read_json(folder / digest / f"{task}.json")
     if found.get("dataset_revision") != revision:
         return None
     (entry,) = found["scores"]["test"]
@@ -178,7 +178,7 @@ def _known(folder: Path, digest: str, task: str, revision: str, declared: Scores
 def _scored(folder: Path, arm: str, checkpoint: Checkpoint | None, tasks: list[str], note: str) -> ScoredArm:
     if checkpoint is None:
         return ScoredArm(arm, None, {}, note)
-    results = {name: _read(folder / checkpoint.digest / f"{name}.json") for name in tasks}
+    results = {name: read_json(folder / checkpoint.digest / f"{name}.json") for name in tasks}
     return ScoredArm(arm, checkpoint.digest, results, note)
 
 
@@ -191,7 +191,7 @@ def _log(run: TrackedRun, arm: str, folder: Path, tasks: list[str]) -> None:
     for name in tasks:
         path = folder / f"{name}.json"
         run.artifact(path, folder=f"results/{arm}")
-        found = numbers_of(_read(path))
+        found = numbers_of(read_json(path))
         run.metrics({f"{name}/{arm}/{metric}": value for metric, value in found.items()}, step=0)
 
 
@@ -215,19 +215,3 @@ def _page(
 def _version(checkpoints: Mapping[str, Checkpoint], revisions: Mapping[str, str], declared: Scores) -> str:
     parts = [sorted((arm, one.digest) for arm, one in checkpoints.items()), sorted(revisions.items())]
     return hashlib.sha256(json.dumps([*parts, declared.languages]).encode()).hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a stored result; nothing where there is none, or half a one."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, value: Mapping[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_name(f".{path.name}.{os.getpid()}")
-    working.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    working.replace(path)

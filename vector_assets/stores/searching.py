@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from vector_assets.stores.json_files import read_json, write_json
 from vector_assets.stores.mlflow_runs import TrackedRun, Tracking
 
 _FILE = "runs.json"
@@ -18,10 +18,7 @@ class SearchRuns:
     def __init__(self, tracking: Tracking, experiment: str, tags: Mapping[str, str], folder: Path) -> None:
         """Read the ids of a search that was killed, if it was."""
         self._tracking, self._experiment, self._tags, self._path = tracking, experiment, tags, folder / _FILE
-        try:
-            self._ids: dict[str, str] = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or from a disk that lost power: new runs then
-            self._ids = {}
+        self._ids: dict[str, str] = read_json(self._path)  # none yet, or after a disk lost power: new runs then
 
     def new(
         self, name: str, *, tags: Mapping[str, str], parent: TrackedRun | None = None
@@ -57,7 +54,4 @@ class SearchRuns:
 
     def _remember(self, name: str, run_id: str) -> None:
         self._ids[name] = run_id
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        working = self._path.with_suffix(".new")
-        working.write_text(json.dumps(self._ids), encoding="utf-8")
-        working.replace(self._path)
+        write_json(self._path, self._ids)
