@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -85,6 +85,9 @@ def launch(
     if job is None:
         raise NotFound(f"collection {collection.name} is not in the project that this code location loads")
     recon = repository.get_reconstructable_job(job.name)
+    # Dagster keeps the last job of a process: a declaration that was edited since would run as it was before.
+    ReconstructableJob.get_definition.cache_clear()
+    ReconstructableJob.get_repository_definition.cache_clear()
     origin = ManagedGrpcPythonEnvCodeLocationOrigin(
         LoadableTargetOrigin(module_name=MODULE, attribute=ATTRIBUTE), location_name=LOCATION
     )
