@@ -11,6 +11,7 @@ from fakes import ANIMALS, Declare, Execute, FakeStore, KeywordEncoder
 from psycopg import sql
 
 from vector_assets.errors import DatabaseError, NotLive, SourceError
+from vector_assets.records import Vectors
 from vector_assets.stores.database import PINNED, READER
 from vector_assets.stores.in_place import table_in_place
 from vector_assets.stores.reader import Reader
@@ -168,3 +169,53 @@ def test_the_sync_goes_on_and_a_new_generation_is_guarded_too(
     assert {int(hit.id) for hit in reader.search(store.live(), CAT, k=100, exact=False)} == {1, 7, 10, 100}
     assert reader.search(store.live(), CAT, k=100, exact=False)[0].row["topic"] == "t1"
     reader.close()
+
+
+MANY, SHOWN = 3000, 12  # enough rows that the planner asks the index; the last of them are what a policy shows
+
+
+class AngleEncoder(KeywordEncoder):
+    """The number in the text is an angle: the larger it is, the further from the question ``CAT``."""
+
+    def _vectors(self, texts: object) -> Vectors:
+        numbers = [int("".join(filter(str.isdigit, str(text)))) for text in texts]  # type: ignore[attr-defined]
+        angles = np.array(numbers, np.float32) / MANY
+        vectors = np.zeros((len(angles), 5), np.float32)
+        vectors[:, 0], vectors[:, 1] = np.cos(angles), np.sin(angles)
+        return vectors
+
+
+@pytest.mark.parametrize("most", [None, 1], ids=["to the end", "gives up"])
+@pytest.mark.parametrize("chunks", [False, True], ids=["rows", "chunks"])
+def test_the_index_is_asked_and_what_it_hides_is_found_by_a_scan(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str, as_role: Callable[[str], Reader],
+    chunks: bool, most: int | None,
+) -> None:  # fmt: skip
+    """All that is near is hidden: the index, allowed to look at next to nothing, hands out no row that may be seen."""
+    execute(f"create table {name} (id bigint primary key, title text, body text, topic text, price float8)")
+    execute(
+        f"insert into {name} select i, '', 'number ' || i, case when i > {MANY - SHOWN} then 't1' else 't0' end, 0 "
+        f"from generate_series(1, {MANY}) i"
+    )
+    secure(execute, name)
+    cut = {"chunk": {"by": "paragraph"}} if chunks else {}
+    store = FakeStore(
+        workspace, declare(spaces={"text": {"fields": ["body"], **cut}}), AngleEncoder(["1 cat"], width=5), page=1000
+    )
+    store.embed()
+    store.build(store.all()[0])
+    store.swap(store.all()[0], because="test")
+    as_role("t1").close()
+    with psycopg.connect(workspace.addresses.database.user(f"{name}_t1").libpq) as connection:
+        connection.execute("select '[1]'::vector <=> '[1]'::vector")
+        if most:
+            connection.execute(f"set hnsw.max_scan_tuples = {most}".encode())
+        rows = connection.execute(f"select id, score from search.{name}('[1,0,0,0,0]', 5)".encode()).fetchall()
+        scans = connection.execute(
+            f"select pg_stat_get_xact_numscans('embedding.{store.live().table}_hnsw'::regclass)".encode()
+        ).fetchone()
+    assert scans is not None
+    assert scans[0] >= 1, "the planner asked the index, or this test would say nothing"
+    nearest = [MANY - SHOWN + place for place in range(1, 6)]
+    assert [row[0] for row in rows] == nearest
+    np.testing.assert_allclose([row[1] for row in rows], np.cos(np.array(nearest) / MANY), atol=1e-5)

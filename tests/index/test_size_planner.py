@@ -110,8 +110,9 @@ def test_the_sentence_says_what_and_why() -> None:
     assert said({}, 384).startswith(
         "200,000 vectors of 384 dimensions (which float32 holds), 391 MiB; hnsw of float32: 391 MiB, built with "
     )
-    assert "(too many for float32 (2,000), so halves)" in said({}, 3072)
-    assert "(too many for halves (4,000), so bits, ranked again by the stored vectors)" in said({}, 8192)
+    fewer = "; dims: with train: {objective: pca} on a text space learns fewer)"
+    assert f"(too many for float32 (2,000), so halves{fewer}" in said({}, 3072)
+    assert f"(too many for halves (4,000), so bits, ranked again by the stored vectors{fewer}" in said({}, 8192)
     assert said({"type": "ivfflat", "precision": "half"}, 384).startswith(
         "200,000 vectors of 384 dimensions (as declared), 195 MiB; ivfflat of half, 200 lists: "
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from vector_assets.errors import SpecError
 from vector_assets.spec import LABELLED, Collection, TextSpace, Training
 from vector_assets.spec.load import load_text
 
@@ -85,6 +86,18 @@ REFUSED = [
     ({"objective": "distillation", "teacher": "minilm", "curve": {}}, "curve: distillation learns the teacher's"),
     ({"pairs": "p.jsonl", "trainable": "none", "search": {"layer": [1, 2]}, "curve": {}}, "curve: nothing learns with"),
     ({"pairs": "p.jsonl", "triplets": "t.jsonl"}, "triplets: stands beside pairs; expected one of them"),
+    ({"objective": "pca", "trainable": "last_2"}, "trainable: found last_2; pca changes no layer; leave trainable out"),
+    ({"objective": "pca", "trainable": "head"}, "trainable: found head; pca changes no layer; leave trainable out"),
+    ({"objective": "pca", "start": "scratch", "trainable": "none"}, "start: pca reduces what the encoder knows"),
+    (
+        {"objective": "pca", "patience": 3},
+        "patience: pca is computed in one pass, not learned by steps; leave patience",
+    ),
+    ({"objective": "pca", "search": {"layer": [1, 2]}}, "search: pca is computed in one pass, not learned by steps"),
+    ({"objective": "pca", "curve": {}}, "curve: pca is computed in one pass, not learned by steps; leave curve out"),
+    ({"objective": "pca", "matryoshka": [8]}, "matryoshka: pca learns no vectors that stand alone"),
+    ({"objective": "pca", "pairs": "p.jsonl"}, "pairs: pca learns from the rows' texts alone; leave pairs out"),
+    ({"objective": "pca", "pretrain": {"objective": "denoising"}}, "pretrain: pca learns from texts alone already"),
     ({"objective": "triplet", "triplets": "t.jsonl"}, "triplets: triplet learns from labels; leave triplets out"),
     ({"clicks": {"file": "l.csv", "table": "l"}}, "file, table and query: expected exactly one of them"),
     ({"clicks": {"file": "l.csv", "url": "{{ env.X }}"}}, "url: has a meaning only with table or query"),
@@ -217,3 +230,24 @@ def test_layers_are_searched_as_they_are_unless_something_is_declared_to_learn()
     assert Training.model_validate({"pairs": "p", "search": search}).trainable == "none"
     pretrained = {"pairs": "p", "search": search, "pretrain": {"objective": "dropout_pairs"}}
     assert Training.model_validate(pretrained).trainable == "last_2"
+
+
+def test_a_reduction_says_how_many_dims_are_left_and_what_it_reads() -> None:
+    declared = Training.model_validate({"objective": "pca"})
+    assert (declared.trainable, declared.max_pairs) == ("none", 20_000)
+    assert Training.model_validate(declared.model_dump()) == declared
+    assert Training.model_validate({"objective": "pca", "max_pairs": None}).max_pairs is None, "all that there are"
+    assert TextSpace.model_validate({"fields": ["text"], "dims": 64, "train": {"objective": "pca"}}).dims == 64
+    with pytest.raises(ValidationError, match=r"dims: is missing; train\.objective: pca makes fewer"):
+        TextSpace.model_validate({"fields": ["text"], "train": {"objective": "pca"}})
+    text = """
+name: c
+source: {kind: file, path: rows.jsonl}
+fields: {text: text}
+spaces:
+  t:
+    fields: [text]
+    train: {objective: pca}
+"""
+    with pytest.raises(SpecError, match=r"spaces\.t\.dims: is missing; train\.objective: pca makes fewer of the enc"):
+        load_text(text, "c", Path())

@@ -20,8 +20,7 @@ from vector_assets.assets.metadata import (
 from vector_assets.assets.pictures import picture
 from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
-from vector_assets.metrics import shown_metric
-from vector_assets.spec import Collection
+from vector_assets.spec import Collection, Space
 from vector_assets.stores.training import settle_encoder
 from vector_assets.training.key import CODE_VERSION
 from vector_assets.training.loop import Progress
@@ -40,23 +39,14 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         code_version=CODE_VERSION,
         pool="encoder",
         automation_condition=when_drawn_anew(collection) if declared.train else None,
-        description=(
-            f"Checkpoint of space {space}, from {declared.encoder}"
-            + (
-                f", fine-tuned ({declared.train.objective}, {declared.train.trainable}) until "
-                "validation stops improving. "
-                "A known training set, base and declaration reuse their checkpoint."
-                if declared.train
-                else ", untrained."
-            )
-        ),
+        description=(f"Checkpoint of space {space}, from {declared.encoder}, {_made(declared)}"),
     )
     def encoder(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         started = time.perf_counter()
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
-            shown(now.step, now.steps, f"loss {now.loss:.3f}, best {shown_metric(now.metric)} {now.best:.3f}")
+            shown(now.step, now.steps, now.words)
 
         stores = workspace.open()
         settled = settle_encoder(stores, collection, space, tags=dagster_tags(context), progress=progress)
@@ -77,8 +67,7 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
             metadata["head_against_probe"] = comparison_table(settled.accuracy, old="probe on base", new="tuned")
         if settled.prefixes:
             metadata["matryoshka"] = table([dict(row) for row in settled.prefixes])
-        if settled.taught:
-            metadata |= numbers(settled.taught)
+        metadata |= numbers({**settled.taught, **settled.reduced})
         if settled.searched:
             metadata |= search_metadata(settled.searched)
         if "gap" in settled.result:
@@ -96,3 +85,12 @@ def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(data_version=dg.DataVersion(settled.checkpoint.digest), metadata=metadata)
 
     return encoder
+
+
+def _made(space: Space) -> str:
+    known = "A known training set, base and declaration reuse their checkpoint."
+    if space.train is None:
+        return "untrained."
+    if space.train.objective == "pca":
+        return f"reduced to the dims that the rows' own vectors need most (pca). {known}"
+    return f"fine-tuned ({space.train.objective}, {space.train.trainable}) until validation stops improving. {known}"

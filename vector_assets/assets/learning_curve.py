@@ -37,7 +37,7 @@ def build_learning_curve(collection: Collection, space: str) -> dg.AssetsDefinit
         shown = StageProgress(context)
 
         def progress(now: Progress) -> None:
-            shown(now.step, now.steps, f"loss {now.loss:.3f}, best {now.metric} {now.best:.3f}")
+            shown(now.step, now.steps, now.words)
 
         stores = workspace.open()
         settled = settle_curve(stores, collection, space, tags=dagster_tags(context), progress=progress)

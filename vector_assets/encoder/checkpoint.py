@@ -6,7 +6,8 @@
                        checkpoint_files.json   the sha256 of each file, not part of it: names what was changed
 
 The untrained base and a tuned model are stored alike; a tuned one is its base with some tensors replaced, so what was
-frozen stays bit-equal and the tokenizer and configuration stay the same bytes.
+frozen stays bit-equal and the tokenizer and configuration stay the same bytes. A reduced one is its base with one more
+module.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vector_assets.encoder.contract import (
     ContractSettings,
     derive_contract,
     is_static,
+    own_width,
     read_contract,
     read_json,
     write_contract,
@@ -36,11 +38,12 @@ from vector_assets.encoder.files import check_folder, checkpoint_digest, is_prov
 from vector_assets.encoder.image.contract import read_image_contract
 from vector_assets.encoder.image.files import check_image_folder, is_image_checkpoint
 from vector_assets.encoder.intact import write_manifest
+from vector_assets.encoder.text.dense import add_linear
 from vector_assets.encoder.text.layers import take_layer
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.encoder.text.static import limit_tokens
 from vector_assets.errors import EncoderError
-from vector_assets.records import Checkpoint
+from vector_assets.records import Checkpoint, Vectors
 
 if TYPE_CHECKING:
     import torch
@@ -54,9 +57,11 @@ def make_checkpoint(
     documents: Sequence[str] = (),
     queries: Sequence[str] = (),
     weights: Mapping[str, torch.Tensor] | None = None,
+    linear: Vectors | None = None,
 ) -> Checkpoint:
     """Store a model folder, with ``weights`` in place of its own tensors of these names, under its digest in ``root``.
 
+    With ``linear`` (dims, width as pooled) vectors are that times the pooled ones, of length 1, and served whole.
     ``documents`` and ``queries`` become canaries (built-in ones when empty). A folder that is there already is reused.
     The folder appears whole or not at all. Raises EncoderError for folders that cannot be loaded or trusted.
     """
@@ -74,6 +79,9 @@ def make_checkpoint(
             limit_tokens(working, contract.max_tokens)
         if weights:
             replace_tensors(working, weights)
+        if linear is not None:
+            add_linear(working, linear, pooled=own_width(working))
+            contract = contract.model_copy(update={"dims": len(linear)})
         write_contract(working, contract)
         destination = root / checkpoint_digest(working)
         if not is_whole(destination):

@@ -21,6 +21,7 @@ M, EF_CONSTRUCTION = 16, 64
 LARGE_M, LARGE_EF_CONSTRUCTION = 32, 128
 _PAGE, _PAGE_ROOM = 8192, 8192 - 24 - 8
 _MIB = 2**20
+_FEWER = "dims: with train: {objective: pca} on a text space learns fewer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def _sentence(
     if index.precision is None:
         why = {
             "float32": "which float32 holds",
-            "half": "too many for float32 (2,000), so halves",
-            "binary": "too many for halves (4,000), so bits, ranked again by the stored vectors",
+            "half": f"too many for float32 (2,000), so halves; {_FEWER}",
+            "binary": f"too many for halves (4,000), so bits, ranked again by the stored vectors; {_FEWER}",
         }[precision]
     if index.type == "exact":
         kind = "no index: every vector is compared"

@@ -10,7 +10,7 @@ from vector_assets.spec.base import Spec
 
 #: Objectives that learn from texts with a label, and from texts alone; the others learn from pairs.
 LABELLED = ("triplet", "classification", "arcface")
-UNLABELLED = ("dropout_pairs", "denoising", "distillation")
+UNLABELLED = ("dropout_pairs", "denoising", "distillation", "pca")
 
 #: Those that learn a weight vector per label.
 HEADED = ("classification", "arcface")

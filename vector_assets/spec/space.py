@@ -29,7 +29,8 @@ class TextSpace(Spec):
         default=None,
         ge=2,
         description="Vectors are cut to their first dims and scaled to length 1 again, when rows and when questions "
-        "are encoded. Best with an encoder that was trained for it (train.matryoshka); all dims when left out.",
+        "are encoded. Best with an encoder that was trained for it (train.matryoshka); train: {objective: pca} learns "
+        "from the rows which dims to keep instead of the first. All dims when left out.",
     )
     query_prefix: str | None = Field(
         default=None, description="Put before a question; the encoder's own when left out."
@@ -80,6 +81,14 @@ class TextSpace(Spec):
             raise ValueError(
                 f"chunk.size: {self.chunk.limit} tokens are more than max_tokens {self.max_tokens} leaves beside the "
                 f"special ones; expected {most} at most"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_told_how_many_dims(self) -> TextSpace:
+        if self.train and self.train.objective == "pca" and self.dims is None:
+            raise ValueError(
+                "dims: is missing; train.objective: pca makes fewer of the encoder's; expected how many, such as 128"
             )
         return self
 

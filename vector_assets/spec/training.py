@@ -15,20 +15,25 @@ from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.search import SEARCHED, Search, Trainable
 from vector_assets.spec.training_rules import check_training
 
+#: Texts that a reduction is learned from, where nothing is declared.
+REDUCED_FROM = 20_000
+
 
 class Training(Spec):
     """Fine-tuning until validation stops improving; the best weights are kept, not the last."""
 
     objective: Literal[
-        "contrastive", "triplet", "classification", "arcface", "dropout_pairs", "denoising", "distillation"
+        "contrastive", "triplet", "classification", "arcface", "dropout_pairs", "denoising", "distillation", "pca"
     ] = Field(
         default="contrastive",
         description="contrastive learns from pairs, with the other answers of a batch as wrong ones (InfoNCE). From "
         "labels learn triplet (semi-hard, margin 0.2), classification (softmax; its head starts as a logistic "
         "regression on the untrained vectors, so step 0 is the linear probe and what follows is "
         "linear-probe-then-fine-tune), arcface (margin 0.5, scale 64). From the rows' texts alone learn dropout_pairs "
-        "and denoising (see pretrain; held-out texts are then asked for by some of their own words) and distillation "
-        "(the teacher's vectors; held-out texts are asked for the teacher's ten nearest).",
+        "and denoising (see pretrain; held-out texts are then asked for by some of their own words), distillation "
+        "(the teacher's vectors; held-out texts are asked for the teacher's ten nearest) and pca (the dims: of the "
+        "space that principal components of the rows' own vectors choose, against the first ones; held-out texts are "
+        "asked for their ten nearest by all dims).",
     )
     pairs: FieldPairs | str | None = Field(
         default=None,
@@ -106,7 +111,10 @@ class Training(Spec):
     patience: int = Field(default=2, ge=1, description="Evaluations without improvement before it stops.")
     max_epochs: int = Field(default=10, ge=1, le=1000)
     max_pairs: int | None = Field(
-        default=None, ge=2, description="Learn from at most this many pairs or labelled texts, drawn by seed."
+        default=None,
+        ge=2,
+        description="Learn from at most this many pairs or labelled texts, drawn by seed. Of pca 20,000 texts when "
+        "left out, which span its dims many times over.",
     )
     max_validation: int = Field(default=500, ge=2, description="At most this many of them in validation, scored often.")
     max_test: int = Field(default=1500, ge=2, description="At most this many of them in test, scored once.")
@@ -138,6 +146,14 @@ class Training(Spec):
         named = set(given) if isinstance(given, dict) else set()
         if "layer" in named and not named & set(SEARCHED) - {"layer"}:
             return {**declared, "trainable": "none"}
+        return declared
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reduction_is_computed(cls, declared: object) -> object:
+        """Principal components leave all layers as they are, and need no more texts than span the dims."""
+        if isinstance(declared, dict) and declared.get("objective") == "pca":
+            return {"trainable": "none", "max_pairs": REDUCED_FROM, **declared}
         return declared
 
     @model_validator(mode="after")

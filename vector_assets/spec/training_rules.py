@@ -10,6 +10,12 @@ from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES
 if TYPE_CHECKING:
     from vector_assets.spec.training import Training
 
+#: Settings of learning by steps.
+_STEPS = (
+    "learning_rate", "batch_size", "evaluations_per_epoch", "patience", "max_epochs", "learn_tokens", "lora_rank",
+    "search", "curve",
+)  # fmt: skip
+
 
 def check_training(training: Training) -> None:
     """Raise ValueError for the first thing that does not fit."""
@@ -41,8 +47,20 @@ def _learns_from_what_it_can(training: Training) -> None:
         raise ValueError(f"batch_size: found {training.batch_size}; a triplet needs two labels twice, so at least 4")
 
 
+def _reduction_fits(training: Training) -> None:
+    if training.objective != "pca":
+        return
+    if training.trainable != "none":
+        raise ValueError(f"trainable: found {training.trainable}; pca changes no layer; leave trainable out")
+    if training.start != "pretrained":
+        raise ValueError("start: pca reduces what the encoder knows already; leave start out")
+    for key in _STEPS:
+        if getattr(training, key) != type(training).model_fields[key].default:
+            raise ValueError(f"{key}: pca is computed in one pass, not learned by steps; leave {key} out")
+
+
 def _search_fits(training: Training) -> None:
-    if training.trainable == "none" and not (training.search and training.search.layer):
+    if training.trainable == "none" and training.objective != "pca" and not (training.search and training.search.layer):
         raise ValueError("trainable: none learns nothing; expected search: with layer beside it, or no train")
     if training.search and training.objective != "classification" and "head" in (training.search.trainable or ()):
         raise ValueError(f"search.trainable: {training.objective} has no head to learn alone; leave head out")
@@ -135,6 +153,7 @@ def _splits_are_apart(training: Training) -> None:
 
 
 _RULES = (
+    _reduction_fits,
     _learns_from_what_it_can,
     _search_fits,
     _head_fits,

@@ -27,6 +27,7 @@ from vector_assets.stores.training_sets import drawn_training_set, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.key import training_key
 from vector_assets.training.loop import Progress
+from vector_assets.training.reduction import reduce_dims
 from vector_assets.training.run import resume_of, store_base, train
 from vector_assets.training.search import clear, search, search_folder
 
@@ -133,6 +134,8 @@ def _train(
         if training.search:
             trials = partial(runs.trial, parent=run)
             trained = search(training_set, training, base, unfinished=unfinished, open_trial=trials, **common)
+        elif training.objective == "pca":
+            trained = reduce_dims(training_set, training, base, **common)
         else:
             continue_killed(workspace.tracking, f"{collection.name}/{space}", run, key)
             trained = train(training_set, training, base, resume_folder=unfinished, teacher=teacher, **common)

@@ -16,6 +16,7 @@ from vector_assets.training.arms import Trained
 
 #: How a metric of the first dims is called, before their number.
 _AT = "_dims_"
+_VARIANCE = "explained_variance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,14 @@ class Settled:
             return {}
         tuned = cast(dict[str, float], self.result["test"])
         return {"teacher_cosine": tuned["teacher_cosine"], "speed_ratio": float(str(ratio))}
+
+    @property
+    def reduced(self) -> dict[str, float]:
+        """Of a reduction, the variance that it keeps, on the texts that it was learned from."""
+        tuned, base = (cast(dict[str, float], self.result.get(name) or {}) for name in ("test", "base_test"))
+        if _VARIANCE not in tuned:
+            return {}
+        return {_VARIANCE: tuned[_VARIANCE], f"base_{_VARIANCE}": base[_VARIANCE]}
 
 
 def known_training(workspace: Workspace, key: str) -> tuple[Checkpoint, Mapping[str, object]] | None:

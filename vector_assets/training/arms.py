@@ -68,7 +68,7 @@ def conclude(
     ``faster`` is how many times as many texts a second a student encodes as its teacher.
     """
     comparison, classified = compare(base.test, tuned.test, seed=session.training.seed)
-    _log_end(log, base_log, history, base, tuned)
+    log_end(log, base_log, history, base, tuned)
     report = write_report(folder, history, comparison, training_set.report, classified, tuned.test.classified)
     pool = session.pool(training_set.split("test"))
     report = (*draw_test(folder, training_set, pool, base.test, tuned.test), *report)
@@ -79,8 +79,8 @@ def conclude(
         log.artifact(path, folder="report")
     return Trained(
         key=key,
-        checkpoint=_with_metrics(tuned.checkpoint, tuned.test),
-        base=_with_metrics(base.checkpoint, base.test),
+        checkpoint=with_metrics(tuned.checkpoint, tuned.test),
+        base=with_metrics(base.checkpoint, base.test),
         history=history,
         validation=tuned.validation,
         test=tuned.test.metrics,
@@ -108,7 +108,8 @@ def named(what: str, metrics: Mapping[str, float]) -> dict[str, float]:
     return {f"{what}/{name.replace('@', '_at_')}": value for name, value in metrics.items()}
 
 
-def _log_end(log: RunLog, base_log: RunLog, history: History, base: Arm, tuned: Arm) -> None:
+def log_end(log: RunLog, base_log: RunLog, history: History, base: Arm, tuned: Arm) -> None:
+    """Log what both arms reached."""
     for run, arm, step in ((base_log, base, 0), (log, tuned, history.best_step)):
         run.metrics({**named("validation_best", arm.validation), **named("test", arm.test.metrics)}, step=step)
     log.metrics({"train_gap": history.gap}, step=history.best_step)
@@ -117,7 +118,8 @@ def _log_end(log: RunLog, base_log: RunLog, history: History, base: Arm, tuned: 
         log.tags({"resumed_at_step": str(history.resumed_at)})
 
 
-def _with_metrics(checkpoint: Checkpoint, test: Scored) -> Checkpoint:
+def with_metrics(checkpoint: Checkpoint, test: Scored) -> Checkpoint:
+    """Return a checkpoint with what it reached on test."""
     return Checkpoint(
         checkpoint.digest,
         checkpoint.folder,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vector_assets.metrics import shown_metric
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import Training
 from vector_assets.training.network import Network
@@ -59,13 +60,19 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is, for a progress bar; ``steps`` is the most there can be."""
+    """Where training is, for a progress bar; ``steps`` is the most there can be. What is computed has no loss."""
 
     step: int
     steps: int
-    loss: float
+    loss: float | None
     best: float
     metric: str
+
+    @property
+    def words(self) -> str:
+        """What a bar says beside it."""
+        loss = "" if self.loss is None else f"loss {self.loss:.3f}, "
+        return f"{loss}best {shown_metric(self.metric)} {self.best:.3f}"
 
 
 def fit(

@@ -21,7 +21,7 @@ class Lower:
 
     def __init__(self, engine: PackedEngine, layers: int, kept_bytes: int) -> None:
         self._engine, self._layers = engine, layers
-        self.pooling = engine.pooling
+        self.pooling, self.linear = engine.pooling, engine.linear
         self._most = self._left = kept_bytes
         self._kept: dict[tuple[bool, tuple[int, ...]], torch.Tensor] = {}
 

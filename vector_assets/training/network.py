@@ -12,6 +12,7 @@ import numpy as np
 
 from vector_assets.encoder.contract import derive_contract, is_static, own_width
 from vector_assets.encoder.text.batching import token_batches
+from vector_assets.encoder.text.dense import through
 from vector_assets.encoder.text.layers import MIX_TENSOR
 from vector_assets.encoder.text.model import cut
 from vector_assets.encoder.text.packed import PackedEngine, Run, attend, is_packable, pool, runs_of
@@ -59,8 +60,9 @@ class Network:
         self._transformer: Any = self._model[0].model
         self.fast = fast
         self._layers = _layers(self._transformer, folder)
-        for parameter in self._model.parameters():
-            parameter.requires_grad_(trainable == "all")
+        # What a Dense does to the pooled vector stays as it is: only what the layers make of texts is learned.
+        self._model.requires_grad_(False)
+        self._transformer.requires_grad_(trainable == "all")
         if trainable == "lora":
             add_adapters(self._transformer, self._layers, rank=lora_rank, seed=seed)
         self._adapted = trainable == "lora"
@@ -192,6 +194,8 @@ class Network:
                 found = self._model(padded(self._model.tokenizer, ids))["sentence_embedding"].float()
             else:
                 found = self._embed_packed(self._lower, ids)
+        if self._lower is not None:
+            found = through(found, self._lower.linear)
         return torch.nn.functional.normalize(found, dim=1)
 
     def encode(self, ids: Sequence[Sequence[int]]) -> Vectors:

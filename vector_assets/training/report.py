@@ -29,6 +29,24 @@ def write_report(
     classified: Classified | None = None,
 ) -> tuple[Path, ...]:
     """Write curves.png, report.json and, of a classification, confusion.png, classes.csv and confusions.csv."""
+    path = write_numbers(folder, history, comparison, counts, accuracy)
+    written = [draw_curves(history, folder / "curves.png")]
+    if classified:
+        written.append(draw_confusions(classified, folder / "confusion.png"))
+        written.append(write_csv(class_scores(classified), ClassScore, folder / "classes.csv"))
+        written.append(write_csv(confusions(classified), Confusion, folder / "confusions.csv"))
+    return *written, path
+
+
+def write_numbers(
+    folder: Path,
+    history: History,
+    comparison: Comparison,
+    counts: Mapping[str, float],
+    accuracy: Comparison | None = None,
+    **more: object,
+) -> Path:
+    """Write report.json, with ``more`` of what a run found in it."""
     folder.mkdir(parents=True, exist_ok=True)
     report = {
         "best_step": history.best_step,
@@ -40,15 +58,11 @@ def write_report(
         "evaluations": [asdict(found) for found in history.evaluations],
         "steps": [asdict(step) for step in history.steps],
         "pairs": dict(counts),
+        **more,
     }
     path = folder / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    written = [draw_curves(history, folder / "curves.png")]
-    if classified:
-        written.append(draw_confusions(classified, folder / "confusion.png"))
-        written.append(write_csv(class_scores(classified), ClassScore, folder / "classes.csv"))
-        written.append(write_csv(confusions(classified), Confusion, folder / "confusions.csv"))
-    return *written, path
+    return path
 
 
 def draw_test(folder: Path, training_set: TrainingSet, pool: Pool, base: Scored, tuned: Scored) -> tuple[Path, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,17 @@ import numpy as np
 
 from vector_assets.encoder.canaries import PER_ROLE
 from vector_assets.encoder.checkpoint import make_checkpoint
-from vector_assets.encoder.contract import Contract
 from vector_assets.encoder.image.checkpoint import ImageSettings, make_image_checkpoint
 from vector_assets.encoder.image.files import is_image_checkpoint
-from vector_assets.encoder.open import Settings, stored_contract
+from vector_assets.encoder.open import Settings
 from vector_assets.encoder.text.model import TextEncoder
 from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, conclude
 from vector_assets.training.enough import SPLITS
 from vector_assets.training.image import open_network, with_rotations
-from vector_assets.training.key import CODE_VERSION, SOURCES, training_key
+from vector_assets.training.key import training_key
+from vector_assets.training.logged import log_start
 from vector_assets.training.loop import History, Progress, learn
 from vector_assets.training.lower import Shared
 from vector_assets.training.network import Network
@@ -225,49 +224,3 @@ def _tokenizer(folder: Path) -> Tokenize:
         return encoder.tokenize(texts, role="query" if is_query else "document").ids
 
     return tokenize
-
-
-def log_start(
-    log: RunLog,
-    key: str,
-    training_set: TrainingSet,
-    training: Training,
-    base: Checkpoint,
-    session: Session,
-    base_log: RunLog | None = None,
-    compared: Checkpoint | None = None,
-) -> None:
-    """Log what a run is made of; ``compared`` is the checkpoint of ``base_log``."""
-    network = session.network
-    frozen, layers = network.layers
-    contract = stored_contract(base.contract)
-    said = {"max_tokens", "layer"} if isinstance(contract, Contract) else {"model", "pooling"}
-    shared: dict[str, str | int | float | bool] = {
-        "training_set": training_set.digest,
-        "base_checkpoint": base.digest,
-        **contract.model_dump(mode="json", include=said),
-    }
-    # Told elsewhere: by the training set, the objective, the trials, the curve.
-    told = SOURCES - {"negatives"} | {"head", "search", "curve"}
-    chosen = training.model_dump(mode="json", exclude=told)
-    log.params({
-        **shared,
-        **{name: _shown(value) for name, value in chosen.items()},
-        # What single positions of a log came to is in report.json: there may be hundreds.
-        **{f"pairs_{name}": n for name, n in training_set.report.items() if not name.startswith("position_")},
-        "frozen_layers": frozen,
-        "layers": layers,
-        "bfloat16": network.fast,
-        "code_version": CODE_VERSION,
-        **{f"objective_{name}": value for name, value in session.settings.items()},
-    })  # fmt: skip
-    log.tags({"training_key": key, "arm": "tuned"})
-    if base_log and compared:
-        base_log.params({**shared, "base_checkpoint": compared.digest})
-        base_log.tags({"training_key": key, "arm": "base", "checkpoint": compared.digest})
-
-
-def _shown(value: str | float | list[object] | dict[str, object] | None) -> str | int | float | bool:
-    if isinstance(value, list | dict):
-        return json.dumps(value)
-    return "" if value is None else value

@@ -8,19 +8,18 @@ same whatever it is, so it would be moved by rounding errors alone.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vector_assets.encoder.contract import modules_of, read_json
 from vector_assets.encoder.layers import Layer, count_layers, layer_settings
+from vector_assets.encoder.text.modules import MODULE, listed_modules, write_json, write_modules
 
 #: Name of the mix's tensor, (layers + 1), the embeddings first; its file stands in this folder of the model.
 MIX_TENSOR, MIX_FOLDER = "layer_weights", "1_Mix"
 _MIX = "WeightedLayerPooling"
-_MODULE = "sentence_transformers.models."
 _OF_LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
 
 
@@ -32,7 +31,7 @@ def take_layer(folder: Path, layer: Layer) -> None:
         if mix_folder(folder) is None:
             _add_mix(folder, config, count)
     elif 0 < layer < count:
-        _write(folder / "config.json", {**config, **layer_settings(config, layer)})
+        write_json(folder / "config.json", {**config, **layer_settings(config, layer)})
         _cut_weights(folder, layer)
 
 
@@ -67,7 +66,7 @@ def _cut_weights(folder: Path, layers: int) -> None:
     for path in sorted(folder.glob("*.safetensors.index.json")):
         index = read_json(path)
         kept = {name: file for name, file in index.get("weight_map", {}).items() if _is_below(name, layers)}
-        _write(path, {**index, "weight_map": kept})
+        write_json(path, {**index, "weight_map": kept})
 
 
 def _is_below(name: str, layers: int) -> bool:
@@ -82,24 +81,9 @@ def _add_mix(folder: Path, config: Mapping[str, Any], layers: int) -> None:
     width = int(config.get("hidden_size") or config.get("dim") or 0)
     (folder / MIX_FOLDER).mkdir()
     stated = {"embedding_dimension": width, "layer_start": 0, "num_hidden_layers": layers}
-    _write(folder / MIX_FOLDER / "config.json", stated)
+    write_json(folder / MIX_FOLDER / "config.json", stated)
     uniform = np.full(layers + 1, 1 / (layers + 1), np.float32)
     save_file({MIX_TENSOR: uniform}, folder / MIX_FOLDER / "model.safetensors", metadata={"format": "pt"})
-    _write(folder / "config.json", {**config, "output_hidden_states": True})
-    modules: list[Mapping[str, Any]] = modules_of(folder) or _plain_modules(folder, width)
-    _write(folder / "modules.json", _numbered([modules[0], {"path": MIX_FOLDER, "type": _MODULE + _MIX}, *modules[1:]]))
-
-
-def _plain_modules(folder: Path, width: int) -> list[Mapping[str, Any]]:
-    """What sentence-transformers makes of a folder of transformers: its tokens are averaged."""
-    (folder / "2_Pooling").mkdir()
-    _write(folder / "2_Pooling" / "config.json", {"pooling_mode_mean_tokens": True, "word_embedding_dimension": width})
-    return [{"path": "", "type": _MODULE + "Transformer"}, {"path": "2_Pooling", "type": _MODULE + "Pooling"}]
-
-
-def _numbered(modules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{**module, "idx": place, "name": str(place)} for place, module in enumerate(modules)]
-
-
-def _write(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", {**config, "output_hidden_states": True})
+    modules = listed_modules(folder, width)
+    write_modules(folder, [modules[0], {"path": MIX_FOLDER, "type": MODULE + _MIX}, *modules[1:]])

@@ -6,6 +6,7 @@ trusted by reading: ``model.py`` compares it with stored vectors or with the pla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,18 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vector_assets.encoder.contract import derive_contract, modules_of, read_json
+from vector_assets.encoder.text.dense import Linear, are_linear, read_linear, through
 from vector_assets.encoder.text.layers import mix_weights
 from vector_assets.records import Vectors
 
 if TYPE_CHECKING:
     import torch
 
-_MODULES = [["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]]
-_MODULES += [["Transformer", "WeightedLayerPooling", *rest] for _, *rest in _MODULES]
+_MODULES = re.compile("Transformer( WeightedLayerPooling)? Pooling( Dense)*( Normalize)?")
 
 
 def is_packable(folder: Path) -> bool:
-    """Tell whether the folder is a standard BERT with one pooling, mean or cls, and one file of weights."""
+    """Tell whether the folder is a standard BERT with one pooling, mean or cls, linear maps at most after it.
+
+    Its weights are in one file, those of linear maps beside it.
+    """
     config = read_json(folder / "config.json")
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules_of(folder)]
     return (
@@ -34,7 +38,8 @@ def is_packable(folder: Path) -> bool:
         and config.get("hidden_act") == "gelu"
         and config.get("position_embedding_type", "absolute") == "absolute"
         and not config.get("is_decoder")
-        and kinds in _MODULES
+        and _MODULES.fullmatch(" ".join(kinds)) is not None
+        and are_linear(folder)
         and derive_contract(folder).pooling in ("mean", "cls")
         and (folder / "tokenizer.json").is_file()
         and (folder / "model.safetensors").is_file()
@@ -53,11 +58,15 @@ class PackedEngine:
         *,
         pooling: str,
         mix: Sequence[float] | None = None,
+        linear: Sequence[Linear] = (),
     ) -> None:
-        """``mix`` weighs the token vectors of the embeddings and of each layer; None takes those of the last."""
+        """``mix`` weighs the token vectors of the embeddings and of each layer; None takes those of the last.
+
+        ``linear`` are the steps that the pooled vector goes through.
+        """
         self._tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
         self._config = config
-        self.pooling, self._mix = pooling, mix
+        self.pooling, self.linear, self._mix = pooling, tuple(linear), mix
         self._stacks: dict[bool, _Stack] = {}
 
     @classmethod
@@ -67,7 +76,7 @@ class PackedEngine:
 
         pooling = derive_contract(folder).pooling
         tensors, config = load_file(folder / "model.safetensors"), read_json(folder / "config.json")
-        return cls(tensors, config, pooling=pooling, mix=mix_weights(folder))
+        return cls(tensors, config, pooling=pooling, mix=mix_weights(folder), linear=read_linear(folder))
 
     def run(self, ids: Sequence[Sequence[int]], *, fast: bool) -> Vectors:
         """Return unit float32 vectors, one per text."""
@@ -75,7 +84,8 @@ class PackedEngine:
 
         with torch.inference_mode():
             hidden, runs = self.hidden(ids, fast=fast)
-            unit: Vectors = torch.nn.functional.normalize(pool(hidden, runs, self.pooling), dim=1).numpy()
+            pooled = through(pool(hidden, runs, self.pooling), self.linear)
+            unit: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
         return unit.astype(np.float32, copy=False)
 
     def hidden(

@@ -35,6 +35,12 @@ class Denoising:
 
         if network.is_mix:
             raise EncoderError(f"{network.name}: denoising rebuilds texts from one layer; expected dropout_pairs")
+        hidden = int(getattr(network.transformer.config, "hidden_size", network.width))
+        if network.width != hidden:
+            raise EncoderError(
+                f"{network.name}: denoising rebuilds texts from vectors as wide as the layers' ({hidden}), and these "
+                f"are reduced to {network.width}; expected dropout_pairs, or the encoder as it was before"
+            )
         frozen = {name for name, one in network.transformer.named_parameters() if not one.requires_grad}
         before = {name: one.detach().clone() for name, one in network.transformer.named_parameters()}
         refused = (
