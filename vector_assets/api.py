@@ -31,6 +31,7 @@ from vector_assets.stores.outbox import project_live
 from vector_assets.stores.planned_changes import Changes, planned_changes
 from vector_assets.stores.planning import Plan, plan
 from vector_assets.stores.retry import Retried, retry_failures
+from vector_assets.stores.session_settings import checked_settings
 from vector_assets.stores.status import Status, collection_status
 from vector_assets.stores.workspace import Workspace, open_workspace
 
@@ -41,22 +42,27 @@ if TYPE_CHECKING:
     from vector_assets.assets.progress import Listener
 
 
-def connect(project: str | Path | None = None) -> Client:
-    """Open a project: the argument, else VECTOR_ASSETS_PROJECT, else the bundled one."""
-    return Client(find_project(Path(project) if project else None))
+def connect(project: str | Path | None = None, *, settings: Mapping[str, str] | None = None) -> Client:
+    """Open a project: the argument, else VECTOR_ASSETS_PROJECT, else the bundled one.
+
+    ``settings`` are those of the sessions that search, such as ``{"app.tenant": "acme"}``, for a source whose policies
+    ask ``current_setting('app.tenant')`` who is reading. Raises UserError for a name without a dot.
+    """
+    return Client(find_project(Path(project) if project else None), checked_settings(settings or {}))
 
 
 class Client:
     """A project and the workspace that its collections live in."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, settings: Mapping[str, str] | None = None) -> None:
         """Use ``connect`` instead."""
         self.project = project
+        self.settings = settings or {}
 
     @cached_property
     def workspace(self) -> Workspace:
         """Database, stores and tracking; no server is started before they are needed."""
-        return open_workspace()
+        return open_workspace(self.settings)
 
     def collection(self, name: str) -> CollectionClient:
         """Return one collection; raises NotFound."""

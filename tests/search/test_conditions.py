@@ -25,8 +25,35 @@ Find = Callable[[Filter], list[int]]
 FIELDS = {
     "topic": "category", "price": "number", "whole": "number", "exact": "number", "small": "number",
     "published": "datetime", "local": "datetime", "day": "datetime", "short": "category", "mood": "category",
-    "positive": "number", "padded": "category", "picture": "image", **dict.fromkeys(ODD, "category"),
+    "positive": "number", "padded": "category", "picture": "image", "flag": "category", "tags": "category",
+    "sizes": "number", "moods": "category", "folded": "category", "listed": "category",
+    **dict.fromkeys(ODD, "category"),
 }  # fmt: skip
+
+
+#: A type whose operators stand in a schema that no search path has, as citext's may: texts without regard to case.
+FOLDED = "; ".join(
+    [
+        "create schema apart; create type apart.folded",
+        "create function apart.read(cstring) returns apart.folded language internal immutable strict as 'textin'",
+        "create function apart.show(apart.folded) returns cstring language internal immutable strict as 'textout'",
+        "create type apart.folded (input = apart.read, output = apart.show, like = text)",
+        "create cast (apart.folded as text) without function as implicit",
+        "create cast (text as apart.folded) without function",
+        "create function apart.order(apart.folded, apart.folded) returns integer language sql immutable as "
+        "'select bttextcmp(lower($1::text), lower($2::text))'",
+        *(
+            f"create function apart.is_{number}(apart.folded, apart.folded) returns boolean language sql immutable as "
+            f"'select apart.order($1, $2) {op} 0'; "
+            f"create operator apart.{op} (leftarg = apart.folded, rightarg = apart.folded, "
+            f"function = apart.is_{number})"
+            for number, op in enumerate(("<", "<=", "=", ">=", ">", "<>"))
+        ),
+        "create operator class apart.folded_ops default for type apart.folded using btree as "
+        + ", ".join(f"operator {n} apart.{op}" for n, op in enumerate(("<", "<=", "=", ">=", ">"), start=1))
+        + ", function 1 apart.order(apart.folded, apart.folded)",
+    ]
+)
 
 
 def compared(field: str, op: str, value: object) -> dict[str, object]:
@@ -41,11 +68,15 @@ def url(workspace: Workspace) -> str:
         odd = sql.SQL("").join(sql.SQL(", {} text").format(sql.Identifier(name)) for name in ODD)
         connection.execute("create type public.mood as enum ('sad', 'glad')")
         connection.execute("create domain public.positive as numeric check (value > 0)")
+        connection.execute("create domain public.listed as varchar(5)[]")
+        connection.execute(FOLDED)
         connection.execute(
             sql.SQL(
                 "create table public.filtered (id bigint primary key, topic text, price float8, whole bigint, "
                 "exact numeric(10, 2), small real, published timestamptz, local timestamp, day date, "
-                "short varchar(3), mood public.mood, positive public.positive, padded char(4), picture bytea{})"
+                "short varchar(3), mood public.mood, positive public.positive, padded char(4), picture bytea, "
+                "flag boolean, tags text[], sizes integer[], moods public.mood[], folded apart.folded, "
+                "listed public.listed{})"
             ).format(odd)
         )
         connection.execute(
@@ -54,6 +85,12 @@ def url(workspace: Workspace) -> str:
             "'2024-01-01Z'::timestamptz + i * interval '1 hour', '2024-01-01'::timestamp + i * interval '1 hour', "
             "'2024-01-01'::date + i, 'a' || i, case when i %% 2 = 0 then 'sad' else 'glad' end::mood, i, 'p' || i "
             "from generate_series(1, 40) i",
+            (),
+        )
+        connection.execute(
+            "update public.filtered set flag = id %% 2 = 0, sizes = array[id, id + 1], moods = array[mood], "
+            "folded = ('Cs' || id)::apart.folded, listed = array['l' || id], tags = case when id %% 4 = 0 then null "
+            "when id %% 4 = 1 then array['cs', 'math'] when id %% 4 = 2 then array['bio', null] else '{}' end",
             (),
         )
         for name in ODD:
@@ -152,6 +189,30 @@ def hour(number: int) -> str:
         ({"or": [compared("id", "=", 3), {"and": [compared("id", ">", 5), compared("id", "<", 7)]}]}, [3, 6]),
         ({"and": []}, range(1, 41)),
         ({"or": []}, []),
+        (compared("flag", "=", True), range(2, 41, 2)),
+        (compared("flag", "=", "true"), range(2, 41, 2)),
+        (compared("flag", "!=", True), range(1, 41, 2)),
+        (compared("flag", "in", [False]), range(1, 41, 2)),
+        (compared("tags", "has", "cs"), range(1, 41, 4)),
+        (compared("tags", "has", "bio"), range(2, 41, 4)),
+        ({"not": compared("tags", "has", "cs")}, range(3, 41, 4)),  # null, and a list with null in it, are neither
+        (compared("tags", "is", None), range(4, 41, 4)),
+        (compared("tags", "has", "{cs}"), []),
+        (compared("sizes", "has", 7), [6, 7]),
+        (compared("sizes", "has", 7.5), []),
+        (compared("moods", "has", "sad"), range(2, 41, 2)),
+        (compared("listed", "has", "l12"), [12]),
+        (compared("listed", "has", "l12 and more"), []),
+        (compared("folded", "=", "cS12"), [12]),
+        (compared("folded", "!=", "cS12"), [i for i in range(1, 41) if i != 12]),
+        (compared("folded", "in", ["CS3", "cs12", "none"]), [3, 12]),
+        (compared("folded", "<", "CS11"), [1, 10]),
+        (compared("small", "<", 1e300), range(1, 41)),
+        (compared("small", "in", [0.1, 1e300]), [1]),
+        (compared("small", ">", -(10**60)), range(1, 41)),
+        (compared("small", ">", 1e-300), range(1, 41)),
+        (compared("small", "=", 3.4028234663852886e38), []),
+        (compared("price", "<", 1.7e308), range(1, 41)),
     ],
 )
 def test_what_a_condition_finds(find: Find, tree: Filter, rows: object) -> None:
@@ -214,6 +275,20 @@ def test_any_text_is_taken_as_it_is(condition: Callable[[object], str], url: str
         (compared("published", "<", "now"), '"published" is a time, found "now"'),
         (compared("published", "<", "2024-13-01"), "out of range"),
         (compared("topic", "in", ["x"] * 10_001), "10001 values"),
+        (
+            compared("tags", "=", "cs"),
+            '"tags" is a list of values; expected has, which asks for one of them, or is null',
+        ),
+        (compared("tags", "in", ["cs"]), '"tags" is a list of values; expected has'),
+        (compared("topic", "has", "cs"), '"topic" has one value; expected = or in'),
+        (compared("tags", "has", ["cs"]), '"tags" is compared with'),
+        (compared("sizes", "has", "cs"), '"sizes" is a number, found "cs"'),
+        (
+            compared("price", "<", 10**309),
+            '"price" is compared with 10000000000000000000…, which no number of 8 bytes is',
+        ),
+        (compared("price", ">", "-1e400"), '"price" is compared with -1e400, which no number of 8 bytes is; expected'),
+        (compared("small", ">", "1e-999"), '"small" is compared with 1e-999, which no'),
     ],
 )
 def test_what_is_no_filter_is_refused_in_a_line(condition: Callable[[object], str], tree: object, message: str) -> None:
@@ -222,9 +297,11 @@ def test_what_is_no_filter_is_refused_in_a_line(condition: Callable[[object], st
     assert "\n" not in str(caught.value.diag.message_primary)
 
 
-@pytest.mark.parametrize(("field", "value"), [("price", "1e400"), ("mood", "angry")])
+@pytest.mark.parametrize(("field", "value"), [("flag", "maybe"), ("mood", "angry")])
 def test_a_value_that_its_column_cannot_hold_is_an_error_of_data(find: Find, field: str, value: str) -> None:
-    with pytest.raises(psycopg.errors.DataError, match=r"out of range|invalid input value for enum"):
+    with pytest.raises(
+        psycopg.errors.DataError, match=r"invalid input syntax for type boolean|invalid input value for enum"
+    ):
         find(compared(field, "=", value))
 
 

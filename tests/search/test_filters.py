@@ -16,7 +16,8 @@ from vector_assets.spec.field import FieldType
 
 FIELDS: dict[str, FieldType] = {
     "id": "number", "topic": "category", "price": "number", "published": "datetime", "body": "text",
-    "two words": "category", 'q"uote': "category", "not": "category", "größe": "number", "picture": "image",
+    "has": "category", "two words": "category", 'q"uote': "category", "not": "category", "größe": "number",
+    "picture": "image",
 }  # fmt: skip
 
 
@@ -46,6 +47,13 @@ def compared(field: str, op: str, value: object) -> dict[str, object]:
         ('"q""uote" = x', compared('q"uote', "=", "x")),
         ('"not" = x', compared("not", "=", "x")),
         ("größe > 3", compared("größe", ">", 3)),
+        ("topic HAS cs", compared("topic", "has", "cs")),
+        (
+            "not topic has 'c s' and price has 3",
+            {"and": [{"not": compared("topic", "has", "c s")}, compared("price", "has", 3)]},
+        ),
+        ("has = has", compared("has", "=", "has")),
+        ("has has has", compared("has", "has", "has")),
         ("topic = and-so-on", compared("topic", "=", "and-so-on")),
         (
             "price < 10 and not topic in (a, 'b c') or body = x",
@@ -77,7 +85,7 @@ def test_what_a_text_means(text: str, tree: dict[str, object]) -> None:
     ("text", "message"),
     [
         ("", "filter '', place 1: found the end; expected a field, not or ("),
-        ("topic", "filter 'topic', place 6: found the end after topic; expected one of = != < <= > >= in is"),
+        ("topic", "filter 'topic', place 6: found the end after topic; expected one of = != < <= > >= has in is"),
         ("topic =", "filter 'topic =', place 8: found the end; expected a value, in quotes where"),
         ("price = ten", "filter 'price = ten', place 9: price is a number, found 'ten'; expected one such as 10"),
         ("price = nan", "price is a number, found 'nan'"),
@@ -97,6 +105,8 @@ def test_what_a_text_means(text: str, tree: dict[str, object]) -> None:
         ("topic = a)", "place 10: found ')'; expected and, or or the end"),
         ("topic = 'a", "place 9: ' is not closed"),
         ("topic ! a", "place 7: found '!'; expected != before a value"),
+        ("topic has", "place 10: found the end; expected a value"),
+        ("price has cs", "place 11: price is a number, found 'cs'"),
         ("topic not a", "place 11: found 'a'; expected in after not"),
         ("'topic' = a", "place 1: found 'topic'; expected a field, not or ("),
         ("not " * 40 + "topic = a", "16 brackets or nots in one another; expected fewer"),
@@ -117,7 +127,7 @@ def test_what_is_wrong_is_said_in_one_line_with_its_place(text: str, message: st
         ({}, "filter: {}; expected the keys field, op and value, or one of and, or, not"),
         ({"and": []} | {"or": []}, "expected the keys field, op and value"),
         ({"and": "topic"}, "filter: and has 'topic'; expected a list of conditions"),
-        (compared("topic", "like", "a%"), "topic: 'like' is no operator; expected one of = != < <= > >= in is"),
+        (compared("topic", "like", "a%"), "topic: 'like' is no operator; expected one of = != < <= > >= has in is"),
         (compared("topic", "=", None), "topic is compared with null; expected a value, or topic is null"),
         (compared("topic", "=", ["a"]), "topic: ['a'] is no category; expected a text"),
         (compared("topic", "in", "abc"), "topic in 'abc'; expected a list of values"),
@@ -148,6 +158,12 @@ def test_times_of_python_are_understood() -> None:
     moment = datetime(2024, 1, 1, 12, tzinfo=UTC)
     assert checked(compared("published", "<", moment), FIELDS)["value"] == "2024-01-01T12:00:00+00:00"
     assert checked(compared("published", "<", date(2024, 1, 1)), FIELDS)["value"] == "2024-01-01"
+
+
+def test_truth_is_what_postgres_and_json_call_it() -> None:
+    assert checked(compared("topic", "=", True), FIELDS)["value"] == "true"
+    assert checked(compared("topic", "in", [False, "x"]), FIELDS)["value"] == ["false", "x"]
+    assert parse(render(checked(compared("topic", "=", True), FIELDS)), FIELDS) == compared("topic", "=", "true")
 
 
 def test_several_filters_must_hold_at_once() -> None:

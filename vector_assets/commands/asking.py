@@ -26,6 +26,7 @@ from vector_assets.commands.searching import (
     LikeOption,
     RerankOption,
     SearchMethodOption,
+    SetOption,
     UnlikeOption,
     budget,
     checked_fusion,
@@ -70,11 +71,13 @@ def search(
     rerank: RerankOption = None,
     context: ContextOption = None,
     precision: PrecisionOption = None,
+    set_: SetOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the rows nearest to a question, an image or rows that are liked, in the live generation."""
     from vector_assets.show import hits_json, show_hits
+    from vector_assets.stores.session_settings import read_settings
 
     if query is None and image is None and not like and not unlike:
         raise UserError("nothing is asked; expected a question in words, --image FILE, or --like ID")
@@ -88,7 +91,7 @@ def search(
         "precision": checked_precision(precision), "fusion": checked_fusion(fusion) if fusion else None,
     }  # fmt: skip
     tokens = budget(context) if context is not None else None
-    client = open_client(project).collection(collection)
+    client = open_client(project, read_settings(set_ or ())).collection(collection)
     if tokens is not None:
         found = client.context(query, tokens=tokens, **asked)
         if as_json:

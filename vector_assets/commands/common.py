@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -57,12 +58,12 @@ def name_project(project: Path | None) -> None:
         os.environ["VECTOR_ASSETS_PROJECT"] = str(project.expanduser().absolute())
 
 
-def open_client(project: Path | None) -> Any:  # noqa: ANN401 - vector_assets.api is imported late: it takes a second
-    """Open the project."""
+def open_client(project: Path | None, settings: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - vector_assets.api is imported late: it takes a second
+    """Open the project; ``settings`` are those of the sessions that search."""
     name_project(project)
     from vector_assets.api import connect
 
-    return connect(project)
+    return connect(project, settings=settings)
 
 
 def checked_method(method: str) -> Method:

@@ -48,6 +48,13 @@ RerankOption = Annotated[
     bool | None,
     typer.Option("--rerank/--no-rerank", help="Let the declared cross-encoder read the best rows.", show_default=False),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting that the source's row-level security reads, such as "
+        "app.tenant=acme; may stand several times.", show_default=False,
+    ),
+]  # fmt: skip
 ContextOption = Annotated[
     str | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from vector_assets.errors import UserError
@@ -16,6 +17,8 @@ Method = Literal["vector", "exact", "bm25", "hybrid", "svm"]
 METHODS: tuple[Method, ...] = ("vector", "exact", "bm25", "hybrid", "svm")
 FusionName = Literal["rrf", "calibrated"]
 FUSIONS: tuple[FusionName, ...] = ("rrf", "calibrated")
+#: How many hits can be asked for: Postgres counts them, and those that later stages choose from, in four bytes.
+MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Ask:
 
     def __post_init__(self) -> None:
         """Refuse a question that asks nothing, or by a method there is none of."""
+        if not isinstance(self.k, Integral) or not 1 <= self.k <= MOST:
+            raise UserError(f"k {self.k}: expected how many hits are wanted, from 1 to {MOST}")
         if self.text is None and self.image is None and not self.like and not self.unlike:
             raise UserError("nothing is asked; expected a question, an image, or rows that are liked")
         if self.rerank and self.text is None:
@@ -63,7 +68,12 @@ class Ask:
             raise UserError("method bm25 knows no vectors, which like and unlike compare; expected another method")
 
     @property
+    def candidates(self) -> int:
+        """How many rows later stages choose the k from: what diversity needs, and a model is to read."""
+        wide = CANDIDATES_PER_HIT * self.k if self.diverse else self.k
+        return max(wide, self.rerank.top) if self.rerank else wide
+
+    @property
     def pool(self) -> int:
-        """How many rows are found first, for later stages to choose the k from. Rows that are named are left out."""
-        wide = max(self.k, self.rerank.top) if self.rerank else self.k
-        return max(wide, CANDIDATES_PER_HIT * self.k if self.diverse else 0) + len(self.like) + len(self.unlike)
+        """How many rows are found first. Rows that are named are left out of these."""
+        return self.candidates + len(self.like) + len(self.unlike)

@@ -162,25 +162,25 @@ class SearchEngine:
         """Find more rows than are wanted where later stages choose among them, and let these choose."""
         if ask.like or ask.unlike:
             ask = replace(ask, examples=read_examples(self.reader, generation, ask.like, ask.unlike))
-        hits = without(self._ranked(generation, replace(ask, k=ask.pool)), ask.examples)
+        hits = without(self._ranked(generation, ask), ask.examples)
         if ask.rerank and ask.text is not None:
             scorer = self._scorer(ask.rerank)
-            hits = reranked(scorer, generation, ask.text, hits, top=max(ask.k, ask.rerank.top))
+            hits = reranked(scorer, generation, ask.text, hits, top=ask.candidates)
         if ask.diverse:
             hits = spread(self.reader, generation, ask, hits)
         return hits[: ask.k]
 
     def _ranked(self, generation: Generation, ask: Ask) -> tuple[Hit, ...]:
-        """Ask by the method that is wanted; each method is a case of its own."""
+        """Ask for ``ask.pool`` rows by the method that is wanted; each method is a case of its own."""
         if ask.method == "svm":
             return by_machine(self.reader, generation, ask, self._question(generation, ask))
         if ask.method == "bm25":
-            return self.reader.bm25(generation, ask.text or "", k=ask.k, filter=ask.filter)
+            return self.reader.bm25(generation, ask.text or "", k=ask.pool, filter=ask.filter)
         vector = self._vector(generation, ask)
         if ask.method == "hybrid":
             words = ask.text or ""
-            return self.reader.hybrid(generation, vector, words, k=ask.k, fusion=ask.fusion, filter=ask.filter)
-        return self.reader.search(generation, vector, k=ask.k, exact=ask.method == "exact", filter=ask.filter)
+            return self.reader.hybrid(generation, vector, words, k=ask.pool, fusion=ask.fusion, filter=ask.filter)
+        return self.reader.search(generation, vector, k=ask.pool, exact=ask.method == "exact", filter=ask.filter)
 
     def _vector(self, generation: Generation, ask: Ask) -> Vectors:
         return asked_vector(self._question(generation, ask), ask.examples)

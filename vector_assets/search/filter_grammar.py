@@ -3,7 +3,7 @@
     filter     := both { "or" both }
     both       := one { "and" one }
     one        := "not" one | "(" filter ")" | field compared
-    compared   := ("=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">=") value
+    compared   := ("=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">=" | "has") value
                 | ["not"] "in" "(" value { "," value } ")" | "is" ["not"] "null"
 
 A value of one word needs no quotes; others stand in single or double ones, doubled inside. A field with spaces or the
@@ -132,8 +132,9 @@ class _Parser:
             raise self._error(token, f"found {token.shown}; expected a field, not or (")
         self._typed(token, lambda: known(token.text, self.fields))
         field, op = token.text, self._take()
-        if op.kind == "op":
-            name = _OPS.get(op.text, op.text)
+        # No keyword, so that fields and values of that name need no quotes.
+        if op.kind == "op" or (op.kind == "word" and op.text.lower() == "has"):
+            name = _OPS.get(op.text, op.text.lower())
             return {"field": field, "op": name, "value": self._value(field)}
         denied = op.keyword == "not"
         if denied and self._next.keyword != "in":
@@ -149,7 +150,7 @@ class _Parser:
                 raise self._error(self._next, f"found {self._next.shown}; expected null after is, or = for a value")
             tree = {"field": field, "op": "is", "value": None}
             return {"not": tree} if denied else tree
-        raise self._error(op, f"found {op.shown} after {field}; expected one of = != < <= > >= in is")
+        raise self._error(op, f"found {op.shown} after {field}; expected one of = != < <= > >= has in is")
 
     def _values(self, field: str) -> list[Scalar]:
         if not self._is_next("("):

@@ -1,9 +1,9 @@
 """Filters: what rows a search may find, as a JSON tree over declared fields and the key.
 
-``{"field": "topic", "op": "=", "value": "cs"}`` with the operators ``= != < <= > >= in is``, put together by
+``{"field": "topic", "op": "=", "value": "cs"}`` with the operators ``= != < <= > >= has in is``, put together by
 ``{"and": […]}``, ``{"or": […]}`` and ``{"not": …}``. A comparison with a value that is not there is neither true nor
 false, as in SQL: ``topic != cs`` and ``not topic = cs`` both leave out rows without a topic; ``topic is null`` asks for
-them. The text form is read by search/filter_grammar.py; Postgres makes the condition (sql/015_filters.sql).
+them. The text form is read by search/filter_grammar.py; Postgres makes the condition (sql/028_filter_values.sql).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Filter: TypeAlias = Mapping[str, object]
 #: Fields that can be asked for, with their types; the key's columns among them.
 Fields: TypeAlias = Mapping[str, FieldType]
 
-COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+COMPARISONS = ("=", "!=", "<", "<=", ">", ">=", "has")
 #: How deep ``and``, ``or`` and ``not`` may stand in one another, and how many values ``in`` may have.
 DEPTH, VALUES = 32, 10_000
 KEYWORDS = frozenset(("and", "or", "not", "in", "is", "null"))
@@ -70,8 +70,8 @@ def typed(field: str, kind: FieldType, value: object) -> Scalar:
         return _time(field, value)
     if kind == "image":
         raise UserError(f"{field} is an image, which has no values to compare; expected another field")
-    text = value if isinstance(value, str) else str(value)
-    if isinstance(value, Mapping | list | tuple | bytes | bool):
+    text = str(value).lower() if isinstance(value, bool) else str(value)  # as JSON and Postgres write it
+    if isinstance(value, Mapping | list | tuple | bytes):
         raise UserError(f"{field}: {_shown(value)} is no {kind}; expected a text")
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise UserError(f"{field}: {_shown(text)} has letters that Postgres cannot hold; expected UTF-8 without NUL")

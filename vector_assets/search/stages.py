@@ -28,19 +28,23 @@ def asked_vector(question: Vectors | None, examples: Examples | None) -> Vectors
     return rocchio(question, examples.liked, examples.unliked)
 
 
-def by_machine(reader: VectorReader, generation: Generation, ask: Ask, question: Vectors | None) -> tuple[Hit, ...]:
+def by_machine(
+    reader: VectorReader, generation: Generation, ask: Ask, question: Vectors | None, *, near: int = NEAREST
+) -> tuple[Hit, ...]:
     """Rank the rows nearest to what is asked, and a sample of the table, by a support vector machine.
 
     Positives are the question and the liked rows, each one; negatives the disliked rows and the sample. The nearest
-    rows are no negatives: most answers are among them (benchmarks/svm.py measures both).
+    rows are no negatives: most answers are among them (benchmarks/svm.py measures both). Rows that have left the
+    source since the last sync are no hits: the next ones take their places, and a wider neighbourhood where it ends.
     """
     examples, wanted = ask.examples, ask.filter
     asked = asked_vector(question, examples)
-    found = reader.vectors(generation, question=asked, near=max(NEAREST, ask.k), sample=SAMPLED, filter=wanted)
+    near = max(near, ask.pool)
+    found = reader.vectors(generation, question=asked, near=near, sample=SAMPLED, filter=wanted)
     known = examples.ids if examples else frozenset()
-    near, sample = _among(found["near"], known), _among(found["sample"], known)
+    nearest, sample = _among(found["near"], known), _among(found["sample"], known)
     # The sample is no answer where a filter chooses: it was drawn from the whole table.
-    pool = near if wanted is not None else [*near, *sample]
+    pool = nearest if wanted is not None else [*nearest, *sample]
     if not pool:
         return ()
     none = np.zeros((0, generation.dims), np.float32)
@@ -52,7 +56,21 @@ def by_machine(reader: VectorReader, generation: Generation, ask: Ask, question:
     if not len(positives):
         raise UserError("method svm learns from what is liked; expected a question, or --like beside --unlike")
     values = decision_values(positives, others, candidates, disliked=disliked, c=ask.c)
-    return reader.chosen(generation, _best_of_rows(pool, values, ask.k))
+    best = _best_of_rows(pool, values)
+    hits = _hits_of(reader, generation, best, ask.pool)
+    if len(hits) < min(ask.pool, len(best)) and len(set(found["near"].ids)) >= near:
+        return by_machine(reader, generation, ask, question, near=2 * near)
+    return hits
+
+
+def _hits_of(reader: VectorReader, generation: Generation, best: tuple[Chosen, ...], k: int) -> tuple[Hit, ...]:
+    """Return the first k of these rows that the source still has, as hits."""
+    hits: tuple[Hit, ...] = ()
+    at, more = 0, k
+    while len(hits) < k and at < len(best):
+        hits += reader.chosen(generation, best[at : at + more])
+        at, more = at + more, max(k - len(hits), 2 * more if at else 0)
+    return hits[:k]
 
 
 def _among(stored: StoredVectors, known: frozenset[RowId]) -> list[tuple[StoredVectors, int]]:
@@ -60,9 +78,9 @@ def _among(stored: StoredVectors, known: frozenset[RowId]) -> list[tuple[StoredV
 
 
 def _best_of_rows(
-    pool: list[tuple[StoredVectors, int]], values: np.ndarray[tuple[int], np.dtype[np.float64]], k: int
+    pool: list[tuple[StoredVectors, int]], values: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> tuple[Chosen, ...]:
-    """Return the k best rows, each by its best chunk; a row may be near and in the sample as well."""
+    """Return the rows, best first, each by its best chunk; a row may be near and in the sample as well."""
     order = sorted(range(len(pool)), key=lambda at: (-values[at], pool[at][0].ids[pool[at][1]]))
     best: dict[RowId, Chosen] = {}
     for at in order:
@@ -70,8 +88,6 @@ def _best_of_rows(
         row = stored.ids[place]
         if row not in best:
             best[row] = Chosen(row, int(stored.chunks[place]), float(values[at]), float(stored.scores[place]))
-        if len(best) == k:
-            break
     return tuple(best.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
@@ -86,20 +86,21 @@ class Reader(VectorSession):
     ) -> tuple[Hit, ...]:
         """Ask the generation's function for the k nearest and add the rows; raises NotLive after a swap."""
         call = sql.SQL("{}(%s, %s, %s, %s, %s)").format(self.names.table("search", generation.collection))
-        return self.hits(
-            generation, call, (Vector(vector), k, generation.checkpoint_set, exact, filter and Jsonb(filter))
-        )
+        asked, wanted = Vector(vector), filter and Jsonb(filter)
+        return self.hits(generation, call, lambda rows: (asked, rows, generation.checkpoint_set, exact, wanted), k=k)
 
     def chosen(self, generation: Generation, rows: tuple[Chosen, ...]) -> tuple[Hit, ...]:
-        """Return rows as hits, by falling score; raises NotLive after a swap."""
+        """Return rows as hits, by falling score, without those that left the source; raises NotLive after a swap."""
         call, values = self.chosen_rows(generation, rows)
-        return self.hits(generation, call, values, parts=("vector_score",))
+        hits, _ = self._hits(generation, call, values, stamped=True, parts=("vector_score",))
+        return hits
 
     def bm25(self, generation: Generation, question: str, *, k: int, filter: Filter | None = None) -> tuple[Hit, ...]:
         """Ask the index of words for the k best rows and add the rows; raises NotFound where there is no index."""
         call = sql.SQL("{}(%s, %s, %s)").format(self.names.table("search", generation.collection + "_bm25"))
         try:
-            return self.hits(generation, call, (question, k, filter and Jsonb(filter)), stamped=False)
+            wanted = filter and Jsonb(filter)
+            return self.hits(generation, call, lambda rows: (question, rows, wanted), k=k, stamped=False)
         except NotLive:
             if self._has(generation.collection + "_bm25"):
                 raise
@@ -115,9 +116,13 @@ class Reader(VectorSession):
         """Ask vectors and words in one statement and add the rows; raises NotFound where there is no index of words."""
         function = generation.collection + "_hybrid"
         call = sql.SQL("{}(%s, %s, %s, %s, %s, %s)").format(self.names.table("search", function))
-        values = (Vector(vector), words, k, generation.checkpoint_set, fusion, filter and Jsonb(filter))
+        asked, wanted, stamp = Vector(vector), filter and Jsonb(filter), generation.checkpoint_set
+
+        def values(rows: int) -> tuple[object, ...]:
+            return asked, words, rows, stamp, fusion, wanted
+
         try:
-            found = self.hits(generation, call, values, parts=("vector_score", "bm25_score"))
+            found = self.hits(generation, call, values, k=k, parts=("vector_score", "bm25_score"))
         except NotLive:
             if self._has(function):
                 raise
@@ -134,16 +139,31 @@ class Reader(VectorSession):
         self,
         generation: Generation,
         call: sql.Composed,
-        values: tuple[object, ...],
+        values: Callable[[int], tuple[object, ...]],
         *,
+        k: int,
         stamped: bool = True,
         parts: Sequence[str] = (),
     ) -> tuple[Hit, ...]:
-        """Ask a function that returns keys and a score, and add the rows, the best first.
+        """Ask a function that returns keys and a score for ``k`` rows, and add the rows, the best first.
 
+        ``values`` gives its parameters for a number of rows. A row that left the source is no hit though the next sync
+        has yet to take its vector away: so many more are asked for in its place, then twice as many, until there are k.
         ``stamped`` says whether it returns its generation as well, and the chunk where there are chunks; ``parts``
         names columns with scores that the score was made of. Raises NotLive after a swap.
         """
+        more = 0
+        while True:
+            hits, gone = self._hits(generation, call, values(k + more), stamped=stamped, parts=parts)
+            if not gone or len(hits) >= k or len(hits) + gone < k + more:
+                return hits[:k]
+            more = max(gone, 2 * more)
+
+    def _hits(
+        self, generation: Generation, call: sql.Composed, values: tuple[object, ...], *, stamped: bool,
+        parts: Sequence[str],
+    ) -> tuple[tuple[Hit, ...], int]:  # fmt: skip
+        """Return what a function finds, as hits, and how many rows of it have left the source."""
         known = self.known_keys(generation.collection)
         try:
             found = self._found(generation, known, call, values, stamped=stamped, parts=parts)
@@ -154,13 +174,15 @@ class Reader(VectorSession):
         if found is None:  # the function was made anew since the key was looked up
             known = self.known_keys(generation.collection, fresh=True)
             found = self._found(generation, known, call, values, stamped=stamped, parts=parts)
-        if found is None or any({some[1], row["generation"]} != {generation.number} for some, row in found):
+        there = None if found is None else [(some, row) for some, row in found if row[known.names[0]] is not None]
+        if there is None or any({some[1], row["generation"]} != {generation.number} for some, row in there):
             raise NotLive(
                 f"collection {generation.collection}: another generation than {generation.number} went live "
                 "while it was asked; ask again"
             )
         in_chunks = stamped and generation.chunked is not None
-        return tuple(_hit(generation, some, row, known.names, in_chunks=in_chunks, parts=parts) for some, row in found)
+        hits = tuple(_hit(generation, some, row, known.names, in_chunks=in_chunks, parts=parts) for some, row in there)
+        return hits, len(found or ()) - len(hits)
 
     def _found(
         self,
@@ -172,13 +194,16 @@ class Reader(VectorSession):
         stamped: bool,
         parts: Sequence[str],
     ) -> list[tuple[tuple[object, ...], dict[str, object]]] | None:
-        """Return what a function found, beside each its row; None where it is another function than was known."""
+        """Return what a function found, beside each its row; None where it is another function than was known.
+
+        A row that left the source is there with nothing in its fields.
+        """
         keys = known.names
         in_chunks = stamped and generation.chunked is not None
         query = sql.SQL(
             "select f.score, {generation}, {chunk}, {parts}, "
             "(select p.xmin::text from pg_proc p where p.oid = {function}), "
-            "r.* from {call} f join {view} r on {same} order by f.score desc, {order}"
+            "r.* from {call} f left join {view} r on {same} order by f.score desc, {order}"
         ).format(
             function=sql.Literal(known.function),
             generation=sql.SQL("f.generation" if stamped else "r.generation"),

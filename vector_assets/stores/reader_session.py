@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import LiteralString, cast
 
@@ -13,6 +14,7 @@ from psycopg import sql
 from vector_assets.errors import DatabaseError, NotLive, UserError
 from vector_assets.spec.field import FieldType
 from vector_assets.stores.database import READER, Connection, Names
+from vector_assets.stores.session_settings import checked_settings, set_all
 from vector_assets.stores.urls import DatabaseUrl
 
 _NEVER = 2**31  # executions before a query is prepared by itself
@@ -41,9 +43,15 @@ class Keys:
 class ReaderSession:
     """Asks as the reader, never as the writer."""
 
-    def __init__(self, url: DatabaseUrl, names: Names, *, become: bool) -> None:
-        """``become`` says that the URL's user must turn into the reader; else the URL names the reader itself."""
+    def __init__(
+        self, url: DatabaseUrl, names: Names, *, become: bool, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """``become`` says that the URL's user must turn into the reader; else the URL names the reader itself.
+
+        ``settings`` are the session's, for policies that ask by ``current_setting`` who is reading.
+        """
         self.url = url
+        self.settings = checked_settings(settings or {})
         self.names = names
         self.become = become
         self._connection: Connection | None = None
@@ -170,6 +178,7 @@ class ReaderSession:
                     f"search cannot connect as {self.role} to {self.url.shown}: {reason}; "
                     "vector-assets doctor names what an administrator has to run"
                 ) from None
+            set_all(connection, self.settings)
             register_vector(connection)
             connection.add_notice_handler(_told)
             self._connection = connection

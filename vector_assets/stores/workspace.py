@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from vector_assets.stores.lexical.sync import LexicalStore
 from vector_assets.stores.mlflow_runs import Tracking
 from vector_assets.stores.raw import RawStore
 from vector_assets.stores.reader import Reader
+from vector_assets.stores.session_settings import checked_settings
 from vector_assets.stores.urls import DatabaseUrl
 
 DATABASE_VARIABLE = "VECTOR_ASSETS_DATABASE_URL"
@@ -74,8 +76,11 @@ def locate() -> Addresses:
 class Workspace:
     """The stores of one database, opened as they are needed."""
 
-    def __init__(self, addresses: Addresses, *, home: Path, artifacts: str) -> None:
+    def __init__(
+        self, addresses: Addresses, *, home: Path, artifacts: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         """Use ``open_workspace`` instead."""
+        self.settings = settings or {}
         self.addresses = addresses
         self.home = home
         self.artifacts = artifacts
@@ -171,10 +176,10 @@ class Workspace:
         names = Names(os.environ.get(PREFIX_VARIABLE, ""))
         own = os.environ.get(READER_VARIABLE)
         if own:
-            return Reader(DatabaseUrl.parse(own, name=READER_VARIABLE), names, become=False)
+            return Reader(DatabaseUrl.parse(own, name=READER_VARIABLE), names, become=False, settings=self.settings)
         if self.addresses.embedded:
-            return Reader(self.addresses.database.user(READER), names, become=False)
-        return Reader(self.addresses.database, names, become=True)
+            return Reader(self.addresses.database.user(READER), names, become=False, settings=self.settings)
+        return Reader(self.addresses.database, names, become=True, settings=self.settings)
 
     def _ensure_schema(self, name: str) -> None:
         """Make a schema for another program's tables, on a server that we have found fit."""
@@ -184,9 +189,10 @@ class Workspace:
             connection.execute(sql.SQL("create schema if not exists {}").format(schema))
 
 
-def open_workspace() -> Workspace:
-    """Open the workspace that the environment names."""
-    return Workspace(locate(), home=home(), artifacts=artifacts_root())
+def open_workspace(settings: Mapping[str, str] | None = None) -> Workspace:
+    """Open the workspace that the environment names; ``settings`` are those of the sessions that search."""
+    checked = checked_settings(settings or {})
+    return Workspace(locate(), home=home(), artifacts=artifacts_root(), settings=checked)
 
 
 def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:

@@ -16,13 +16,10 @@ from vector_assets.stores.search_sql import nearest
 from vector_assets.stores.search_sql.made import Served
 
 VARIABLES: LiteralString = (
-    "declare wanted integer := least(4 * k::bigint, 2000000000); seen integer; reached integer; places tid[]; "
-    "farthest double precision; "
+    "declare wanted integer; seen integer; reached integer; places tid[]; farthest double precision; "
 )
 _WIDEN: LiteralString = (
-    "if k < 1 then return; end if; "
-    "if k is null then exact := true; end if; "
-    "wanted := greatest(wanted, least({bits} * k::bigint / 10, 2000000000)); "
+    "wanted := least(greatest(4 * k::bigint, {bits} * k::bigint / 10), 2000000000); "
     "while not exact loop {widen} "
     "{reach} "
     "exit when reached >= k; "

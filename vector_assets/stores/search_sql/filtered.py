@@ -9,7 +9,7 @@ that match, the second by one over their share. The planner's estimate chooses; 
   crowd of dead entries) is finished by the exact way, without a bound.
 
 So there are never fewer than k rows while k match. Statements are made anew for each filter: all that comes from a
-user is in literals made by ``_condition`` (sql/015_filters.sql).
+user is in literals made by ``_condition`` (sql/028_filter_values.sql).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ declare
     scan double precision; entry double precision; depth double precision; wanted bigint; bound bigint; tuples text;
     seen bigint; reached bigint; places tid[]; distances double precision[];
 begin
-    {open}
+    {open} {asked}
     if k < 1 then return; end if;
     exact := coalesce(exact, false) or k is null or {width} = 0;
     condition := {search}._condition(filter, {columns});
@@ -109,6 +109,7 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
     unguarded = served.unguarded
     body = sql.SQL(_BODY).format(
         open=sql.SQL("perform {};").format(unguarded) if unguarded else sql.SQL(""),
+        asked=served.asked(),
         search=served.names.schema("search"),
         columns=columns_literal(
             filter_columns(served.types, served.collection, served.relation, stored="v", copied=generation.filters)

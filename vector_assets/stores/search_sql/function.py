@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 from psycopg import sql
 
 from vector_assets.stores.search_sql import chunks, nearest, rows
 from vector_assets.stores.search_sql.filtered import ENDING
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
+# No k is all of them, which no index is asked for.
+_WHOLE: LiteralString = "if k < 1 then return; end if; exact := coalesce(exact, false) or k is null;"
+
 
 def search_function(served: Served) -> SqlFunction:
     """Compose the function. It raises when a checkpoint is named that is not live, or the vector has another width."""
     in_chunks = served.generation.chunked is not None
-    body = sql.SQL("{variables} begin {stamped} {filtered} {answer} end").format(
+    body = sql.SQL("{variables} begin {stamped} {filtered} {whole} {answer} end").format(
         variables=sql.SQL(chunks.VARIABLES if in_chunks else rows.VARIABLES),
         stamped=served.stamped(),
         filtered=_filtered(served),
+        whole=sql.SQL(_WHOLE),
         answer=chunks.statements(served, top=served.generation.top) if in_chunks else rows.statements(served),
     )
     definition = sql.SQL(

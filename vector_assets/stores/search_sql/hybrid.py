@@ -7,7 +7,6 @@ does: same formulas, same depth. What they refuse, filter or hide is refused, fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -15,79 +14,70 @@ from psycopg import sql
 from vector_assets.index.fusion import DEPTH, RRF_K, Fusion
 from vector_assets.records import Generation
 from vector_assets.stores.database import Connection, Names
-from vector_assets.stores.relation import Relation
+from vector_assets.stores.relation import columns
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
+# The key is k1, k2, … in here, so that a column of the source may have any name.
 _ANSWER: LiteralString = (
-    "with v as materialized (select n.*, row_number() over (order by n.score desc, {near}) as _place "
+    "with v as materialized (select {key}, n.chunk_no, n.score{chunk}, "
+    "row_number() over (order by n.score desc, {near}) as place "
     "from {search}(q, depth, checkpoint, false, filter) n), "
-    "b as materialized (select n.*, row_number() over (order by n.score desc, {near}) as _place "
+    "b as materialized (select {key}, n.score, row_number() over (order by n.score desc, {near}) as place "
     "from {bm25}(coalesce(words, ''), depth, filter) n), "
-    "f as (select {keys}, v.chunk_no, case when _by_places then "
-    "coalesce(1.0::float8 / ({rrf_k} + v._place), 0) + coalesce(1.0::float8 / ({rrf_k} + b._place), 0) else "
+    "f as (select {keys}, v.chunk_no, case when by_places then "
+    "coalesce(1.0::float8 / ({rrf_k} + v.place), 0) + coalesce(1.0::float8 / ({rrf_k} + b.place), 0) else "
     "{vector_share} * coalesce(v.score, (select min(l.score) from v l), 0) + {bm25_share} * coalesce(b.score, 0) "
-    "end as _fused{chunk}, v.score as _vector, b.score as _bm25 from v full join b on {same}) "
-    "select {found}, f.chunk_no, f._fused, {number}::integer{found_chunk}, f._vector, f._bm25 "
-    "from f order by f._fused desc, {found} limit k"
+    "end as fused{found_chunk}, v.score as vector_score, b.score as bm25_score from v full join b on {same}) "
+    "select {found}, f.chunk_no, f.fused, {number}::integer{answer_chunk}, f.vector_score, f.bm25_score "
+    "from f order by f.fused desc, {found} limit k"
 )
 _BODY: LiteralString = (
     "#variable_conflict use_column "
-    "declare depth integer := case when k is not null then greatest(k, {depth}) end; _by_places boolean; begin "
+    "declare depth integer := case when k is not null then greatest(k, {depth}) end; by_places boolean; begin "
     "if fusion is null or fusion not in ('rrf', 'calibrated') then "
     "raise exception 'fusion %: expected rrf or calibrated', coalesce(fusion, 'null') "
     "using errcode = 'invalid_parameter_value'; end if; "
-    "_by_places := fusion = 'rrf'; "
+    "by_places := fusion = 'rrf'; "
     "{fallen_back}"
     "if k < 1 then return; end if; "
     "return query {answer}; end"
 )
 # Where nothing was learned, calibrated is RRF, and the caller is told.
 _FALL_BACK: LiteralString = (
-    "if not _by_places then "
+    "if not by_places then "
     "raise notice 'collection {label}: no weights were learned for generation {number}, fused by rrf'; "
-    "_by_places := true; end if; "
+    "by_places := true; end if; "
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    declared: LiteralString = ""
-    read: LiteralString = ""
-    found: LiteralString = ""
-
-
-_IN_CHUNKS = _Chunk(
-    ", chunk_start integer, chunk_stop integer, chunk_digest bytea",
-    ", v.chunk_start, v.chunk_stop, v.chunk_digest",
-    ", f.chunk_start, f.chunk_stop, f.chunk_digest",
-)
+_OFFSETS = ("chunk_start", "chunk_stop", "chunk_digest")
 
 
 def hybrid_function(served: Served) -> SqlFunction:
     """Compose the function; what was learned for this generation is built in."""
     relation, generation, fusion = served.relation, served.generation, served.fusion
-    chunk = _IN_CHUNKS if generation.chunked is not None else _Chunk()
+    in_chunks = generation.chunked is not None
     label, number = sql.SQL(served.label), sql.Literal(generation.number)
     shares = _shares(fusion)
     answer = sql.SQL(_ANSWER).format(
-        near=_key(relation, "n"),
+        near=columns([column.name for column in relation.key], "n"),
+        key=relation.as_stored("n"),
         search=served.names.table("search", served.label),
         bm25=served.names.table("search", served.label + "_bm25"),
         keys=sql.SQL(", ").join(
             sql.SQL("coalesce({}, {}) as {}").format(
                 sql.Identifier("v", name), sql.Identifier("b", name), sql.Identifier(name)
             )
-            for name in _names(relation)
+            for name in relation.key_names
         ),
-        found=_key(relation, "f"),
-        same=sql.SQL(" and ").join(
-            sql.SQL("{} = {}").format(sql.Identifier("v", name), sql.Identifier("b", name)) for name in _names(relation)
-        ),
+        found=relation.stored_key("f"),
+        same=relation.same_stored("v", "b"),
         rrf_k=sql.Literal(RRF_K),
         vector_share=shares[0],
         bm25_share=shares[1],
-        chunk=sql.SQL(chunk.read),
-        found_chunk=sql.SQL(chunk.found),
+        chunk=_offsets("n", in_chunks=in_chunks),
+        found_chunk=_offsets("v", in_chunks=in_chunks),
+        answer_chunk=_offsets("f", in_chunks=in_chunks),
         number=number,
     )
     fallen_back = sql.SQL("") if fusion else sql.SQL(_FALL_BACK).format(label=label, number=number)
@@ -101,7 +91,7 @@ def hybrid_function(served: Served) -> SqlFunction:
     ).format(
         function=served.names.table("search", served.label + "_hybrid"),
         keys=served.key_columns,
-        chunk=sql.SQL(chunk.declared),
+        chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
         rights=served.rights,
         path=served.path,
         body=sql.Literal(body.as_string(None)),
@@ -129,10 +119,6 @@ def _shares(fusion: Fusion | None) -> tuple[sql.Composable, sql.Composable]:
     )
 
 
-def _names(relation: Relation) -> list[str]:
-    """The key's columns as the functions return them: the source's names."""
-    return [column.name for column in relation.key]
-
-
-def _key(relation: Relation, alias: str) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in _names(relation))
+def _offsets(alias: str, *, in_chunks: bool) -> sql.Composed:
+    """Where the chunk stands, behind other columns; nothing without chunks."""
+    return sql.SQL(", {}").format(columns(_OFFSETS, alias)) if in_chunks else sql.SQL("").format()

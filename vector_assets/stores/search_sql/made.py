@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -77,16 +78,34 @@ class Served:
             self.names.table("search", "_open"), sql.Literal(self.relation.table.as_string(None))
         )
 
-    def stamped(self) -> sql.Composed:
-        """Statements that refuse another checkpoint than is live, and a vector of another width."""
+    def asked(self, needed: LiteralString = "true") -> sql.Composed:
+        """Statements that refuse a vector of another width, none where ``needed`` holds, and one without direction.
+
+        That is one of length 0, or of numbers so large or small that its cosine to itself is no number. Where the index
+        is in the order of l2, a long one is scaled: at a great distance all vectors are as far in four bytes.
+        """
+        return sql.SQL(
+            "if (q is null and {needed}) or vector_dims(q) <> {dims} or (q::{kind} <=> q::{kind}) = 'NaN' then "
+            "if vector_dims(q) = {dims} then raise exception 'a query for {label} is compared by its direction, and "
+            "this one has none: its length is %', vector_norm(q) using errcode = 'data_exception'; end if; "
+            "raise exception 'a query for {label} has {dims} dimensions, found %', coalesce(vector_dims(q)::text, "
+            "'null') using errcode = 'data_exception'; end if; {scaled}"
+        ).format(
+            scaled=sql.SQL("q := l2_normalize(q); " if self.generation.metric == "l2" else ""),
+            needed=sql.SQL(needed),
+            dims=sql.Literal(self.generation.dims),
+            kind=sql.SQL(self.generation.vector_type),
+            label=sql.SQL(self.label),
+        )
+
+    def stamped(self, needed: LiteralString = "true") -> sql.Composed:
+        """Statements that refuse another checkpoint than is live, and a vector that cannot be compared."""
         generation, unguarded = self.generation, self.unguarded
         return sql.SQL(
             "{open}if checkpoint is not null and checkpoint not in ({stamps}) then "
             "raise exception 'checkpoint % is not live for collection {label}; live is generation "
             "{number} with {live}', "
-            "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; "
-            "if vector_dims(q) <> {dims} then raise exception 'a query for {label} has {dims} dimensions, found %', "
-            "vector_dims(q) using errcode = 'data_exception'; end if; "
+            "checkpoint using errcode = 'object_not_in_prerequisite_state'; end if; {asked}"
         ).format(
             open=sql.SQL("perform {}; ").format(unguarded) if unguarded else sql.SQL(""),
             stamps=sql.SQL(", ").join(
@@ -95,7 +114,7 @@ class Served:
             label=sql.SQL(self.label),
             number=sql.Literal(generation.number),
             live=sql.SQL(", ".join(generation.checkpoints.values())),
-            dims=sql.Literal(generation.dims),
+            asked=self.asked(needed),
         )
 
 

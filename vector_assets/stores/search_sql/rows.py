@@ -1,4 +1,9 @@
-"""The k nearest rows where every row has one vector: what the search function does."""
+"""The k nearest rows where every row has one vector: what the search function does.
+
+An index may hand out fewer than k rows while there are more: it gives up (hnsw.max_scan_tuples, ivfflat.max_probes)
+among those that it handed out already, among dead entries, or among rows that policies hide. It is therefore asked in
+a statement that returns k rows or none, and a scan of all vectors answers in place of none.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +14,36 @@ from psycopg import sql
 from vector_assets.stores.search_sql import nearest
 from vector_assets.stores.search_sql.made import Served
 
-VARIABLES: LiteralString = "declare places tid[]; "
-_WIDER: LiteralString = (
-    # The index hands out ef_search rows at most; more are asked for by a wider search.
+VARIABLES: LiteralString = "declare given bigint; "
+# The rows are kept until they are counted: what has been returned cannot be taken back, and a second look at the index
+# would cost as much again.
+_ASKED: LiteralString = (
+    "if not exact then "
     "{widen} "
-)
-_EXACT: LiteralString = "if exact then perform set_config('enable_indexscan', 'off', true); end if; "
-_ALL: LiteralString = (
-    "return query select {names}, v.chunk_no, 1 - ({distance}), {number}::integer "
-    "from {candidates} order by {order} limit k;"
-)
-# Policies hide rows after the index has handed them out: where it gives up before k are seen, all are looked at.
-_SEEN: LiteralString = (
-    "if not exact then "
-    "select array_agg(n.place) into places from (select v.ctid as place from {candidates} order by {order} limit k) n; "
-    "exact := k is null or coalesce(cardinality(places), 0) < k; "
+    "return query with n as materialized ({nearest}) select * from n where (select count(*) from n) >= k; "
+    "get diagnostics given = row_count; "
+    "if given > 0 then return; end if; "
+    "exact := true; "
     "end if; "
-    "if not exact then "
-    "return query select {names}, v.chunk_no, 1 - ({distance}), {number}::integer "
-    "from {vectors} v where v.ctid = any(places) order by {distance}; return; "
-    "end if; "
+)
+_SCANNED: LiteralString = "perform set_config('enable_indexscan', 'off', true); return query {nearest};"
+_NEAREST: LiteralString = (
+    "select {names}, v.chunk_no, 1 - ({distance}) as score, {number}::integer as generation "
+    "from {candidates} order by {order} limit k"
 )
 
 
 def statements(served: Served) -> sql.Composed:
-    """PL/pgSQL that returns ``k`` rows near ``q``."""
+    """PL/pgSQL that returns ``k`` rows near ``q``; ``exact`` is true where k is null."""
     generation = served.generation
-    body = _WIDER + (_SEEN if served.relation.secured else "") + _EXACT + _ALL
-    return sql.SQL(body).format(
-        widen=nearest.widen(generation, sql.SQL("k")),
+    found = sql.SQL(_NEAREST).format(
         names=served.relation.stored_key("v"),
         distance=nearest.distance(generation, "v"),
         number=sql.Literal(generation.number),
-        vectors=served.vectors,
         candidates=nearest.candidates(generation, served.vectors, "v"),
         order=nearest.last_order(generation, "v"),
     )
+    scanned = sql.SQL(_SCANNED).format(nearest=found)
+    if generation.index_type == "exact":
+        return scanned
+    return sql.SQL(_ASKED).format(widen=nearest.widen(generation, sql.SQL("k")), nearest=found) + scanned

@@ -28,7 +28,7 @@ def vectors_function(served: Served) -> SqlFunction:
     """
     name = served.collection.name + "_vectors"
     body = sql.SQL("declare share real; entries real; begin {stamped} {given} {near} {sampled} end").format(
-        stamped=served.stamped(), given=_given(served), near=_near(served), sampled=_sampled(served)
+        stamped=served.stamped("k > 0"), given=_given(served), near=_near(served), sampled=_sampled(served)
     )
     definition = sql.SQL(
         "create or replace function {function}(row_keys jsonb default null, q vector default null, "
@@ -75,8 +75,8 @@ def _near(served: Served) -> sql.Composed:
         "select c.reltuples into entries from pg_class c where c.oid = {table}::regclass; "
         "return query select 'near', {names}, f.place, v.chunk_no, f.score, 'done', v.start_offset, "
         "v.stop_offset, v.chunk_digest, v.vector::vector from "
-        "(select n.*, row_number() over () as place "
-        "from {search}(q, k, checkpoint, exact or {share} * k > entries, filter) n) f "
+        "(select {found}, n.chunk_no, n.score, row_number() over () as place "
+        "from {search}(q, k, checkpoint, exact or {share} * k::bigint > entries, filter) n) f "
         "join {vectors} v on {same} and v.chunk_no = f.chunk_no order by f.place; end if;"
     ).format(
         table=sql.Literal(served.vectors.as_string(None)),
@@ -84,7 +84,8 @@ def _near(served: Served) -> sql.Composed:
         names=relation.stored_key("v"),
         search=served.names.table("search", served.collection.name),
         vectors=served.vectors,
-        same=relation.same("f", "v"),
+        found=relation.as_stored("n"),  # a column of the source may be called place
+        same=relation.same_stored("f", "v"),
     )
 
 
