@@ -12,11 +12,10 @@ import numpy as np
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.question import question_vectors
 from vector_assets.embedding.run import sync_one
-from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.canaries import CheckedEncoder
 from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.encoder.intact import require_intact
-from vector_assets.encoder.open import open_encoder
-from vector_assets.errors import NotFound
+from vector_assets.errors import CanaryMismatch, NotFound
 from vector_assets.index.comparing import Asked
 from vector_assets.index.integrity import CHECKS, Checked, check_canaries_found, check_coverage
 from vector_assets.index.recall import Found
@@ -26,6 +25,7 @@ from vector_assets.records import Checkpoint, Comparison, Decision, Encoder, Gen
 from vector_assets.spec import LABELLED, Collection
 from vector_assets.stores.asking import gather
 from vector_assets.stores.calibrating import calibration_queries, calibration_version
+from vector_assets.stores.canary_findings import compared, loaded
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
@@ -35,7 +35,7 @@ from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
 from vector_assets.stores.syncs import SyncTimes
-from vector_assets.stores.workspace import Workspace, checked_encoder
+from vector_assets.stores.workspace import Workspace
 
 
 class CollectionStore:
@@ -139,18 +139,23 @@ class CollectionStore:
 
     def canaries(self, generation: Generation) -> Checked:
         """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""
-        reports = []
-        for part in generation.parts:
-            checkpoint = self.workspace.checkpoints.get(part.checkpoint)
-            require_intact(checkpoint)
-            reports.append(
-                check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
-            )
+        reports = [compared(self.workspace, self.collection.name, part.checkpoint) for part in generation.parts]
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
             worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,
             document_bound=worst.document_bound, passed=all(report.passed for report in reports), sides=worst.sides,
         )  # fmt: skip
+
+    def refusal(self, generation: Generation) -> str:
+        """Return why a generation's encoders answer no questions here, since their canaries have moved; "" if they do.
+
+        Raises ContractMismatch for other files, which are to be put back.
+        """
+        try:
+            self.encoders(generation)()
+        except CanaryMismatch as error:
+            return str(error)
+        return ""
 
     def require_intact(self, digest: str) -> None:
         """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
@@ -163,7 +168,7 @@ class CollectionStore:
 
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
-            self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
+            self._encoders[digest] = loaded(self.workspace, self.collection.name, digest)
         return self._encoders[digest]
 
     # -- index and measurements

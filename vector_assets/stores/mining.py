@@ -9,10 +9,12 @@ from typing import cast
 import numpy as np
 from psycopg import sql
 
-from vector_assets.encoder.open import settings_of, store_untrained
+from vector_assets.encoder.open import store_untrained
+from vector_assets.errors import CanaryMismatch
 from vector_assets.records import Encoder, Generation, Part, TrainingSet, Vectors
 from vector_assets.spec import Collection
 from vector_assets.stores.arrays import to_array
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.workspace import Workspace, checked_encoder
 from vector_assets.training.negatives import Corpus, with_negatives
 
@@ -23,7 +25,8 @@ def with_mined(workspace: Workspace, collection: Collection, space: str, trainin
     """Return the set with hard negatives where the space declares them, else as it is.
 
     The live generation ranks: its vectors are read where they are of just this text, and made with its checkpoint where
-    they are not. Before anything is live the untrained encoder ranks, and the report says so.
+    they are not. Before anything is live, or where it does not give its canaries, the untrained encoder ranks, and the
+    report says so.
     """
     declared = collection.spaces[space]
     if declared.train is None or declared.train.negatives is None:
@@ -32,14 +35,17 @@ def with_mined(workspace: Workspace, collection: Collection, space: str, trainin
     vectors: dict[int, Vectors] = {}
     live = next((g for g in workspace.generations.list(collection.name) if g.state == "live"), None)
     part = next((part for part in live.parts if part.space == space), None) if live else None
-    if live and part:
-        encoder: Encoder = workspace.encoder(part.checkpoint)
+    ranks = _live_encoder(workspace, part) if part else None
+    encoder: Encoder
+    if live and part and ranks:
+        encoder = ranks
         vectors = _stored(workspace, live, part, corpus.documents)
         counts = {"mined_by_generation": live.number}
     else:
         base = store_untrained(
             declared.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(declared),
+            folder=collection.folder, models=workspace.tracked_model,
+            settings=space_settings(workspace, collection, space),
         )  # fmt: skip
         encoder = checked_encoder(base)
         counts = {"mined_by_base": 1}
@@ -52,6 +58,14 @@ def with_mined(workspace: Workspace, collection: Collection, space: str, trainin
         alike=declared.train.split.duplicates,
         counts={**counts, "mined_vectors_read": len(documents) - len(missing), "mined_vectors_made": len(missing)},
     )  # fmt: skip
+
+
+def _live_encoder(workspace: Workspace, part: Part) -> Encoder | None:
+    """Load what is live; None where it does not give its canaries, and so may not be mixed with its stored vectors."""
+    try:
+        return workspace.encoder(part.checkpoint)
+    except CanaryMismatch:
+        return None
 
 
 def _stored(workspace: Workspace, live: Generation, part: Part, documents: Sequence[str]) -> dict[int, Vectors]:
