@@ -10,7 +10,7 @@ import pytest
 from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs
 from project import ROWS, change_rows, declare_training, write_project
 
-from vector_assets.errors import UserError
+from vector_assets.errors import ContractMismatch, UserError
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.training import settle_encoder
@@ -109,6 +109,15 @@ def test_a_student_and_texts_alone_go_the_same_way(mixed: ProjectRuns, workspace
         teacher: collection:elsewhere/text
         layers: 1""", "all")  # fmt: skip
     mixed.reload()
+    mixed.run("training_set")
+    weights = workspace.checkpoints.get(teacher.checkpoint).folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + bytes([content[-4] ^ 1]) + content[-3:])
+    runs = len(mlflow_runs(workspace, "mixed/text"))
+    with pytest.raises(ContractMismatch, match=f"checkpoint {teacher.checkpoint[:12]} has other files .*has digest "):
+        settle_encoder(workspace, mixed.collection, "text", tags={})
+    assert len(mlflow_runs(workspace, "mixed/text")) == runs, "refused before a run begins"
+    weights.write_bytes(content)
     student = mixed.run("training_set", "encoder")
     assert {"teacher_cosine", "speed_ratio", "test_recall@10", "base_test_recall@10"} <= set(
         student.metadata["encoder"]

@@ -26,6 +26,7 @@ from vector_assets.encoder import (
 )
 from vector_assets.encoder import files as files_module
 from vector_assets.encoder.contract import derive_contract, write_contract
+from vector_assets.encoder.image.checkpoint import ImageSettings, make_image_checkpoint
 from vector_assets.encoder.intact import require_intact
 from vector_assets.errors import ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
@@ -233,3 +234,25 @@ def test_the_tokenizers_own_padding_and_cutting_are_no_part_of_its_digest(source
     assert derive_contract(source) == before
     path.write_text(json.dumps(rules | {"normalizer": None}))
     assert [line.split(":")[0] for line in differences(derive_contract(source), before)] == ["tokenizer"]
+
+
+def test_a_revision_is_another_checkpoint_of_the_same_weights(tiny_source: Path, tmp_path: Path) -> None:
+    plain, zero, first = (
+        make_checkpoint(tiny_source, tmp_path, settings=ContractSettings(revision=number)) for number in (None, 0, 1)
+    )
+    assert plain.digest == zero.digest != first.digest
+    assert "revision" not in json.loads((plain.folder / "contract.json").read_text()), "digests are what they were"
+    before, after = files_module.file_digests(plain.folder), files_module.file_digests(first.folder)
+    assert {path for path in after if after[path] != before[path]} == {"contract.json"}
+    assert differences(read_contract(plain.folder), read_contract(first.folder)) == ["revision: 0 != 1"]
+    assert make_checkpoint(first.folder, tmp_path).digest == first.digest, "what is made of it keeps it"
+    later = make_checkpoint(first.folder, tmp_path, settings=ContractSettings(revision=2))
+    assert read_contract(later.folder).revision == 2
+
+
+def test_an_image_encoder_has_revisions_as_well(tiny_vision: Path, tmp_path: Path) -> None:
+    plain, first = (
+        make_image_checkpoint(tiny_vision, tmp_path, settings=ImageSettings(revision=number)) for number in (None, 1)
+    )
+    assert plain.digest != first.digest and first.contract["revision"] == 1
+    assert make_image_checkpoint(first.folder, tmp_path).digest == first.digest

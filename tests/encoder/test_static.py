@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from scipy.stats import spearmanr
 from tiny import make_tiny_bert
 from tokenizers import Tokenizer, normalizers
 
@@ -96,6 +97,36 @@ def test_a_text_without_tokens_is_refused_by_itself(stored: Checkpoint, tmp_path
         load_encoder(folder).encode_documents(["a1", "zz"])
     with pytest.raises(NotFinite, match="not finite"):
         load_encoder(stored.folder).encode_documents(["[PAD]"])  # whose vector is zero
+
+
+#: Sentence pairs with how alike they are in meaning, 0 to 5. Words in common and likeness of meaning go apart here.
+PAIRS = (
+    ("A child is asleep in its bed.", "The kid is sleeping.", 4.5),
+    ("The company cut hundreds of jobs.", "The firm laid off many workers.", 4.5),
+    ("The physician wrote her a prescription.", "The doctor prescribed medicine.", 4.4),
+    ("It rained from morning to night.", "The weather was wet all day.", 4.2),
+    ("Prices rose sharply last year.", "Inflation was high in the past twelve months.", 4.0),
+    ("He strums an instrument on stage.", "A musician is playing the guitar at a concert.", 3.6),
+    ("The bank approved the loan.", "They sat on the bank of the river.", 0.5),
+    ("The bat flew out of the cave.", "The player swung the bat.", 0.5),
+    ("She cut the apple into pieces.", "Apple cut the price of its phone.", 0.6),
+    ("The match was lit with a lighter.", "The match was lost in the last minute.", 0.4),
+    ("The plant grew in the shade.", "The plant makes steel for cars.", 0.5),
+    ("The train left the station at noon.", "She likes to train at the gym at noon.", 0.6),
+)
+
+
+def test_on_pairs_of_sentences_it_loses_to_the_encoder_that_reads_words_in_context(
+    minilm: Checkpoint, tmp_path: Path
+) -> None:
+    """Acceptance row B12: the cheap arm is to be beaten."""
+    table = store_untrained("static:minilm", tmp_path, folder=tmp_path)
+    found = {}
+    for name, checkpoint in (("minilm", minilm), ("static", table)):
+        encoder = load_encoder(checkpoint.folder)
+        left, right = (encoder.encode_documents([pair[side] for pair in PAIRS]).vectors for side in (0, 1))
+        found[name] = float(spearmanr(np.sum(left * right, axis=1), [pair[2] for pair in PAIRS]).statistic)
+    assert found["minilm"] > 0.7 and found["minilm"] > found["static"] + 0.2, found
 
 
 def test_it_is_not_trained(stored: Checkpoint) -> None:

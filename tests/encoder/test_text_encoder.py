@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -38,6 +39,19 @@ def test_minilm_gives_the_vectors_of_sentence_transformers_in_order(minilm: Chec
     assert np.sum(found.vectors * wanted, axis=1).min() >= 0.9995
     assert np.sum(encoder.encode_queries(TEXTS) * wanted, axis=1).min() >= 0.99999
     assert np.abs(np.linalg.norm(found.vectors, axis=1) - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["packed", "plain"])
+def test_in_full_precision_documents_are_those_of_sentence_transformers_to_five_digits(
+    minilm: Checkpoint, engine: Literal["packed", "plain"]
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    library = SentenceTransformer(str(minilm.folder), device="cpu")
+    wanted = library.encode_document(TEXTS, normalize_embeddings=True)
+    found = TextEncoder(minilm.folder, engine=engine, precision="full").encode_documents(TEXTS).vectors
+    assert np.abs(found - wanted).max() < 1e-5
+    assert np.abs(np.sum(found * wanted, axis=1) - 1).max() < 1e-5
 
 
 def test_one_and_many_and_both_engines_agree(minilm: Checkpoint) -> None:

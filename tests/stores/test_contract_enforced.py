@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import LiteralString
 
-import numpy as np
 import pytest
+from moving import move_library
 from psycopg import sql
 from tiny import set_pooling
 
@@ -19,8 +19,6 @@ from vector_assets.embedding.run import EmbeddingRun, run_embeddings
 from vector_assets.encoder import ContractSettings, make_checkpoint
 from vector_assets.encoder.files import MANIFEST_FILE, checkpoint_digest, file_digests
 from vector_assets.encoder.intact import require_intact
-from vector_assets.encoder.text.packed import PackedEngine
-from vector_assets.encoder.text.plain import PlainEngine
 from vector_assets.errors import CanaryMismatch, ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint
 from vector_assets.search.engine import SearchEngine
@@ -228,21 +226,9 @@ def test_a_folder_that_is_gone_is_named(served: Served) -> None:
         shutil.copytree(served.kept, served.checkpoint.folder)
 
 
-def moved(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """A library that computes something slightly different: cosine .998."""
-
-    def other(*args: object, **options: object) -> np.ndarray:
-        vectors = run(*args, **options)
-        vectors = vectors + 0.0632 * np.roll(vectors, 1, axis=1)
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-    return other
-
-
 @pytest.fixture
 def moved_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    for engine in (PackedEngine, PlainEngine):
-        monkeypatch.setattr(engine, "run", moved(engine.run))
+    move_library(monkeypatch)
 
 
 def test_a_library_whose_results_moved_is_refused_by_sync_and_search(served: Served, moved_library: None) -> None:
@@ -279,8 +265,7 @@ def test_the_check_of_the_candidate_names_both_sides_and_is_looked_at_again(
     assert check()[0]
     number = served.checkpoint.digest[:12]
     with monkeypatch.context() as patch:
-        for engine in (PackedEngine, PlainEngine):
-            patch.setattr(engine, "run", moved(engine.run))
+        move_library(patch)
         passed, summary, numbers = check(maintenance=True)
         assert not passed and 0.99 < numbers["worst_cosine"] < 0.9990
         assert f"encoder {number} against checkpoint {number}, worst at " in summary

@@ -253,6 +253,33 @@ def test_a_candidate_trained_on_other_rows_waits_for_a_person(make_store: Store)
     assert promote(store, store.catch_up, because="a person said so").live.number == candidate.number
 
 
+def test_without_a_declaration_it_waits_as_well_unless_that_is_turned_off(make_store: Store, declare: Declare) -> None:
+    store = make_store()
+    store.use(TopicEncoder(seed="tuned", strength=1.6))
+    train_on(store, [f"music {i}" for i in range(150)], queries=lambda i: "")
+    store.embed()
+    better = Decision("promote", "better than live: a test")
+    for drift, decision in ((None, "needs_evaluation"), ({"withhold": False}, "promote"), ({}, "needs_evaluation")):
+        store.collection = declare(drift=drift)
+        assert withheld(store, store.all()[0], better).decision == decision, drift
+    train_on(store, [f"music {i}" for i in range(49)], queries=lambda i: "")
+    assert withheld(store, store.all()[0], better) == better, "too few texts to say anything by"
+
+
+def test_topics_held_out_of_the_training_are_no_other_rows(make_store: Store, execute: Execute, name: str) -> None:
+    """A split by topic leaves whole topics to validation and test; they are rows that it is to serve all the same."""
+    store = make_store()
+    add_rows(execute, name, "music", 1000, 30)
+    store.use(TopicEncoder(seed="tuned", strength=1.6))
+    train_on(store, [f"speech {i}\nb" for i in range(1, 121)], queries=lambda i: "", keys=True)
+    store.embed()
+    better = Decision("promote", "better than live: a test")
+    assert withheld(store, store.all()[0], better) == better
+    execute(f"update {name} set title = 'music ' || id where id < 1000")
+    store.embed()
+    assert withheld(store, store.all()[0], better).decision == "needs_evaluation", "but other rows are"
+
+
 def test_the_first_generation_goes_live_whatever_it_was_trained_on(
     workspace: Workspace, declare: Declare, animals: Callable[[int], None], execute: Execute, name: str
 ) -> None:

@@ -2,7 +2,8 @@
 
     python killed.py FOLDER KILLS SEED OBJECTIVE TRAINABLE [OBJECTIVE TRAINABLE]…
 
-An objective may be written after another that comes first, as in denoising:contrastive.
+An objective may be written after another that comes first, as in denoising:contrastive; what is trainable before the
+space's layer, as in last_2@mix. A distillation has another network of the same kind for its teacher.
 
 One process that has imported everything forks each of them: what is killed is real, what is waited for is not.
 """
@@ -26,8 +27,9 @@ import torch
 from runlog import MemoryLog
 from tiny import make_tiny_bert
 
+from vector_assets.encoder import ContractSettings, make_checkpoint
 from vector_assets.records import Pair, SplitName, TrainingSet
-from vector_assets.spec import Training
+from vector_assets.spec import LABELLED, Training
 from vector_assets.training import pairs_digest, resume, resume_of, train
 
 torch.set_num_threads(1)  # threads of the parent are not there in a fork
@@ -50,10 +52,13 @@ def training_set(labelled: bool) -> TrainingSet:
 def run(folder: Path, base: Path, objective: str, trainable: str, *, resumes: bool) -> None:
     """Train once to the end, writing what came of it."""
     first, _, objective = objective.rpartition(":")
-    labelled = objective != "contrastive"
+    trainable, _, layer = trainable.partition("@")
+    labelled = objective in LABELLED
+    taught = objective == "distillation"
+    source = {} if taught else {"labels" if labelled else "pairs": "given"}
     training = Training.model_validate(
         {
-            "objective": objective, "labels" if labelled else "pairs": "given", "trainable": trainable,
+            "objective": objective, **source, "trainable": trainable, **({"teacher": "given"} if taught else {}),
             "learning_rate": 3e-3, "batch_size": 16, "evaluations_per_epoch": 2, "patience": 4, "max_epochs": 3,
             **({"dropout": 0.1} if objective == "classification" else {}),
             **({"pretrain": {"objective": first, "batch_size": 16, "epochs": 3}} if first else {}),
@@ -65,6 +70,8 @@ def run(folder: Path, base: Path, objective: str, trainable: str, *, resumes: bo
     found = train(
         training_set(labelled), training, base, destination=folder, log=log, base_log=MemoryLog(),
         resume_folder=folder / "unfinished" if resumes else None,
+        settings=ContractSettings(layer="mix") if layer else None,
+        teacher=make_checkpoint(base.parent / "teacher", folder) if taught else None,
     )  # fmt: skip
     result: dict[str, Any] = {
         "checkpoint": found.checkpoint.digest, "improved": found.improved, "resumed_at": found.history.resumed_at,
@@ -109,6 +116,7 @@ def main(folder: Path, objective: str, trainable: str, kills: int, seed: int) ->
     """Run undisturbed, then killed."""
     folder.mkdir()
     base = make_tiny_bert(folder / "base")
+    make_tiny_bert(folder / "teacher", seed=1)
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
     for one in (undisturbed, disturbed):
         one.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,15 @@ import pytest
 from runlog import MemoryLog
 from tiny import make_tiny_bert
 
-from vector_assets.encoder import load_encoder, make_checkpoint
-from vector_assets.errors import EncoderError
+from vector_assets.encoder import checkpoint_digest, load_encoder, make_checkpoint
+from vector_assets.errors import CanaryMismatch, ContractMismatch, EncoderError
 from vector_assets.records import Checkpoint, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training import teacher as teaching
 from vector_assets.training import train
 from vector_assets.training.pairs import PairRow, pairs_from_rows
 from vector_assets.training.student import cut_layers
-from vector_assets.training.teacher import Teacher, fitted
+from vector_assets.training.teacher import Teacher, fitted, speed_ratio
 from vector_assets.training.unlabelled import asked_by_own_words
 
 
@@ -63,26 +64,61 @@ def test_a_teachers_vectors_are_computed_once(
     teacher: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["a1 b2", "c3", "d4 e5"]
-    first = Teacher(teacher.folder, texts, 32, tmp_path, learned=2)
+    first = Teacher(teacher, texts, 32, tmp_path, learned=2)
     encode = load_encoder(teacher.folder).encode_documents(texts).vectors
     assert np.allclose(first.vectors(["c3", "a1 b2"]), encode[[1, 0]], atol=1e-5)
 
     class Digest:
         digest, dims = load_encoder(teacher.folder).digest, 32
 
-    monkeypatch.setattr(teaching, "open_encoder", lambda folder: Digest)
-    assert np.array_equal(Teacher(teacher.folder, texts, 32, tmp_path, learned=2).vectors(texts), first.vectors(texts))
+    monkeypatch.setattr(teaching, "checked_encoder", lambda checkpoint: Digest)
+    assert np.array_equal(Teacher(teacher, texts, 32, tmp_path, learned=2).vectors(texts), first.vectors(texts))
     with pytest.raises(AttributeError, match="encode_documents"):
-        Teacher(teacher.folder, [*texts, "new"], 32, tmp_path, learned=2)
+        Teacher(teacher, [*texts, "new"], 32, tmp_path, learned=2)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(AttributeError, match="encode_documents"):
-        Teacher(teacher.folder, texts, 32, tmp_path, learned=2)
+        Teacher(teacher, texts, 32, tmp_path, learned=2)
+
+
+def test_a_teacher_that_is_not_what_was_stored_is_refused_before_it_teaches(
+    taught: TrainingSet, distillation: Training, base: Path, tmp_path: Path
+) -> None:
+    kept = make_checkpoint(base, tmp_path / "kept")
+
+    def refused(teacher: Checkpoint, error: type[EncoderError], said: str) -> None:
+        for action in (
+            lambda: Teacher(teacher, ["a1"], 32, tmp_path / "cache", learned=1),
+            lambda: speed_ratio(teacher, kept, ["a1"]),
+            lambda: train(
+                taught, distillation, base, destination=tmp_path / "trained", log=MemoryLog(), base_log=MemoryLog(),
+                teacher=teacher,
+            ),
+        ):  # fmt: skip
+            with pytest.raises(error, match=said):
+                action()
+
+    moved = tuple(replace(one, vector=(*one.vector[1:], one.vector[0])) for one in kept.canaries)
+    refused(
+        replace(kept, canaries=moved), CanaryMismatch,
+        f"the loaded encoder {kept.digest[:12]} does not give the vectors stored with checkpoint {kept.digest[:12]}",
+    )  # fmt: skip
+    weights = kept.folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-4] ^= 1
+    weights.write_bytes(content)
+    now = checkpoint_digest(kept.folder)
+    refused(
+        kept, ContractMismatch,
+        f"checkpoint {kept.digest[:12]} has other files than were stored: model.safetensors: expected sha256 .*"
+        f"has digest {now[:12]}, expected {kept.digest[:12]}",
+    )  # fmt: skip
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_text_asks_for_its_nearest_by_the_teacher(teacher: Checkpoint, tmp_path: Path) -> None:
     texts = [f"a{n} b{n % 3}" for n in range(14)]
-    found = Teacher(teacher.folder, texts, 8, tmp_path, learned=14)
+    found = Teacher(teacher, texts, 8, tmp_path, learned=14)
     vectors = load_encoder(teacher.folder).encode_documents(texts).vectors  # of all its dims, not of the student's
     pool = found.pool(texts)
     for row, query in enumerate(pool.queries):

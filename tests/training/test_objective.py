@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vector_assets.records import Pair
-from vector_assets.training.objectives import OBJECTIVES, Contrastive, Seen
+from vector_assets.training.objectives import Contrastive, Seen
 
 
 def _pairs(items: list[tuple[int, int]]) -> list[Pair]:
@@ -49,7 +49,7 @@ def test_the_loss_by_hand() -> None:
 
     queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     documents = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    found = float(OBJECTIVES["contrastive"]().loss(Seen(documents, queries)))
+    found = float(Contrastive().loss(Seen(documents, queries)))
     # both documents look alike, so each query picks its own with probability one half
     assert found == pytest.approx(np.log(2), abs=1e-6)
     assert float(Contrastive().loss(Seen(queries, queries))) == pytest.approx(np.log1p(np.exp(-20.0)), abs=1e-6)

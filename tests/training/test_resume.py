@@ -14,7 +14,15 @@ from vector_assets.training.resume import Resume
 
 
 @pytest.mark.parametrize(
-    "what", [["contrastive", "last_2", "classification", "lora"], ["denoising:contrastive", "last_2"]]
+    "what",
+    [
+        ["contrastive", "last_2", "classification", "lora"],
+        ["denoising:contrastive", "last_2"],
+        ["triplet", "last_2", "arcface", "last_2"],
+        ["distillation", "all"],
+        ["contrastive", "last_2@mix"],
+    ],
+    ids=" ".join,
 )
 def test_killed_runs_end_bit_equal_to_an_undisturbed_one(what: list[str], tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**6)

@@ -11,7 +11,7 @@ from runlog import MemoryLog
 
 from vector_assets.encoder import ContractSettings, check_canaries, differences, load_encoder, read_contract, require
 from vector_assets.records import Pair, TrainingSet
-from vector_assets.spec import FieldPairs, LabelsFile, Training
+from vector_assets.spec import FieldPairs, LabelsFile, Pretraining, Training
 from vector_assets.training import Trained, key, pairs_digest, store_base, train, training_key
 from vector_assets.training.retrieval import judge, pool_of
 
@@ -117,6 +117,7 @@ def test_the_key_changes_with_each_ingredient(training: Training, monkeypatch: p
     ]
     changes = {"trainable": "all", "learning_rate": 1e-4, "batch_size": 8, "patience": 9, "max_epochs": 3, "seed": 7}
     keys += [training_key("set", training.model_copy(update={k: v}), "base", settings) for k, v in changes.items()]
+    keys.append(training_key("set", training, "base", ContractSettings(max_tokens=64, revision=1)))
     same = training.model_copy(update={"pairs": "moved.jsonl"})
     assert training_key("set", same, "base", settings) == keys[0]
     monkeypatch.setattr(key, "CODE_VERSION", "next")
@@ -138,6 +139,15 @@ def test_keys_of_earlier_declarations_are_what_they_were() -> None:
     assert training_key("set", second.model_copy(update={"max_gap": 0.5}), "base", settings) == wanted
     pairs = [Pair("q", "d", "g", "train", "[1]"), Pair("é", "d2", "g2", "test")]
     assert pairs_digest(pairs) == "11e1901ea725b4b0b937f64cec97c210411085d3fc04ebd395daa376b28ea7e4"
+
+
+def test_a_key_changes_where_what_the_code_gives_has_changed_and_nowhere_else() -> None:
+    """Pretraining was given another patience: what was trained before that is not what is asked for now."""
+    before = "dc6ca7e983e699bf9997adfe401479c2cc286fd474238126c9875923fcfda4d6"
+    pretrained = Training(pairs="p", pretrain=Pretraining(objective="denoising"))
+    assert training_key("set", pretrained, "base") != before
+    plain = "3b4c611e75af1855af8c1a6956ffd252ed5af11e8b517cd3487d0410ea88df80"
+    assert training_key("set", Training(pairs="p"), "base") == plain
 
 
 def test_the_key_covers_objective_and_rank_and_not_where_labels_come_from() -> None:

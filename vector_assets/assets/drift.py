@@ -1,7 +1,8 @@
 """``corpus_drift`` and ``query_drift`` on ``index/<collection>``: do rows and questions still look as in the training?
 
 Both warn and never block. They run with each run of the asset and by their buttons; what was measured within the
-declared ``every`` is told again. With ``retrain: true`` a condition asks for a new training when one has tripped.
+declared ``every`` is told again. With ``retrain: true`` a condition asks for a new training when one has tripped, or
+when the encoder does not give its canaries any more (``canaries`` on ``candidate/<collection>``, which blocks).
 """
 
 import json
@@ -80,7 +81,9 @@ def _metadata(found: tuple[Found, ...]) -> Metadata:
 
 
 class DriftTripped(dg.AutomationCondition[dg.AssetKey]):
-    """True when the recorded drift of a space tripped after its training set was last drawn, once per cooldown.
+    """True when drift of a space tripped, or its canaries moved, after its training set was last drawn.
+
+    Once per cooldown. Canaries are those of the candidate's check, and of any stage that loads the encoder.
 
     The drawing is what ends it: a training set drawn after the measurement answers it. A request whose run failed is
     remembered in the cursor, so that it is not asked for again at each tick.
@@ -99,7 +102,7 @@ class DriftTripped(dg.AutomationCondition[dg.AssetKey]):
     @property
     def description(self) -> str:
         """What it says there."""
-        return "Rows or questions have drifted since the training set was drawn"
+        return "Rows or questions have drifted, or canaries have moved, since the training set was drawn"
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Look. Its cursor is when it last asked; it must stand last in its condition, to ask when it is true."""

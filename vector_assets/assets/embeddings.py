@@ -61,6 +61,8 @@ def build_embeddings(collection: Collection) -> dg.AssetsDefinition:
             rule = newest.parts[newest.chunked].chunk
             names += ["unparsed"] if rule and rule.by == "code" else []
         counts = {name: getattr(report, name) for name in names}
+        if run.refused:
+            context.log.warning(f"live was not synced: {run.refused}")
         if report.truncated:
             context.log.warning(
                 f"{report.truncated:,} rows were longer than the encoder reads and were cut off there: "

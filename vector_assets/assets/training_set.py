@@ -51,6 +51,10 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
         # Conditions carry no configuration; the only one that asks for this asset wants it drawn anew.
         refresh = config.refresh or FROM_CONDITION in context.run.tags
         drawn = draw_training_set(workspace.open(), collection, space, refresh=refresh)
+        if drawn.revision:
+            context.log.warning(
+                f"the encoder of {space} does not give its canaries any more: revision {drawn.revision} follows"
+            )
         richer = any(pair.negatives or pair.weight != 1 for pair in drawn.training_set.pairs)
         examples: list[Mapping[str, str | int | float | bool | None]] = [
             {
@@ -69,6 +73,7 @@ def build_training_set(collection: Collection, space: str) -> dg.AssetsDefinitio
                 "dagster/row_count": dg.MetadataValue.int(len(drawn.training_set.pairs)),
                 **of_report(drawn.training_set.report),
                 **speed(0, time.perf_counter() - started),
+                **(numbers({"revision": drawn.revision}) if drawn.revision else {}),
                 "drawn": dg.MetadataValue.bool(drawn.drawn),
                 "digest": dg.MetadataValue.text(drawn.training_set.digest[:12]),
                 "examples": table(examples),

@@ -31,6 +31,7 @@ TOKENIZER_FILES = (
 
 _NO_LIMIT = 1 << 20
 
+REVISION = "Counted up to make the same weights another checkpoint, whose canaries are those of the libraries of then."
 
 Stored = TypeVar("Stored", bound=BaseModel)
 
@@ -55,6 +56,7 @@ class Contract(BaseModel):
     max_tokens: int = Field(ge=3, description="Longer texts are cut here, special tokens included.")
     lowercase: bool = Field(description="Texts are lower-cased before they are split into tokens.")
     tokenizer: str = Field(description="Digest of vocabulary and rules of the tokenizer.")
+    revision: int = Field(default=0, ge=0, description=REVISION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class ContractSettings:
     document_prefix: str | None = None
     dims: int | None = None
     layer: Layer | None = None
+    revision: int | None = None
 
 
 def read_contract(folder: Path) -> Contract:
@@ -88,7 +91,10 @@ def stored_model(folder: Path, kind: type[Stored]) -> Stored:
 
 def write_contract(folder: Path, contract: BaseModel) -> None:
     """Write the contract in one canonical form, so that equal contracts are equal bytes."""
-    text = json.dumps(contract.model_dump(), sort_keys=True, indent=1, ensure_ascii=False)
+    values = contract.model_dump()
+    if not values.get("revision"):  # it came later: checkpoints without it keep their digests
+        values.pop("revision", None)
+    text = json.dumps(values, sort_keys=True, indent=1, ensure_ascii=False)
     (folder / CONTRACT_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -126,6 +132,7 @@ def derive_contract(folder: Path, settings: ContractSettings | None = None) -> C
         max_tokens=asked.max_tokens or own_limit,
         lowercase=bool(tokenizer.get("do_lower_case") or wrapper.get("do_lower_case")),
         tokenizer=tokenizer_digest(folder),
+        revision=asked.revision or stated.get("revision", 0),
     )
 
 

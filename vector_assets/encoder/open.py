@@ -36,13 +36,14 @@ def open_encoder(folder: Path) -> CheckedEncoder:
 def settings_of(space: Space) -> Settings:
     """Return what a space declares differently from its encoder's own contract."""
     if isinstance(space, ImageSpace):
-        return ImageSettings(space.pooling)
+        return ImageSettings(space.pooling, space.revision or None)
     return ContractSettings(
         max_tokens=space.max_tokens,
         query_prefix=space.query_prefix,
         document_prefix=space.document_prefix,
         dims=space.dims,
         layer=space.layer,
+        revision=space.revision or None,
     )
 
 

@@ -17,6 +17,7 @@ from vector_assets.spec.index import Index
 from vector_assets.spec.labels import Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
 from vector_assets.spec.lexical import Lexical
+from vector_assets.spec.losses import LOSS_SETTINGS, MARGINS, SCALES
 from vector_assets.spec.scores import ClassificationTask, ClusteringTask, RetrievalTask, Scores, StsTask, Task
 from vector_assets.spec.search import SEARCHED, Layer, Search
 from vector_assets.spec.searching import Rerank, Searching, Svm
@@ -28,7 +29,10 @@ __all__ = [
     "HEADED",
     "IMAGE_BYTES",
     "LABELLED",
+    "LOSS_SETTINGS",
+    "MARGINS",
     "POSTGRES_TYPES",
+    "SCALES",
     "SEARCHED",
     "UNLABELLED",
     "Augment",

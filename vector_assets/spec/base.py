@@ -10,6 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ENV_REFERENCE = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
+#: What every space says of its revision.
+REVISION = (
+    "Count it up to make another checkpoint of the same encoder, with canaries of today: the way out when a library "
+    "has moved for good (docs/drift.md). An encoder that is trained is trained anew."
+)
 
 #: Columns that Postgres has in every table, or that the view over a collection's rows adds.
 RESERVED_COLUMNS = frozenset(

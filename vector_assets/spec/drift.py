@@ -12,7 +12,8 @@ class Drift(Spec):
     """Two checks of the index: can a classifier tell rows, and questions, of today from those of the training?
 
     They warn, and never block what is searched. A new encoder whose own training rows are beyond the bound is not
-    promoted by itself: it waits for `promote --because`. See docs/drift.md.
+    promoted by itself: it waits for `promote --because`. That holds where `drift` is left out as well, by samples of
+    500. See docs/drift.md.
     """
 
     corpus: float = Field(
@@ -22,6 +23,11 @@ class Drift(Spec):
         description="Rows have drifted when held-out AUC is above this, its whole 95 % interval; 0.5 is chance.",
     )
     queries: float = Field(default=0.75, gt=0.5, lt=1, description="The same for questions.")
+    withhold: bool = Field(
+        default=True,
+        description="A candidate whose training rows are beyond corpus from the rows that it is to serve waits for "
+        "`promote --because`; false leaves it to the comparison with live alone.",
+    )
     recent: str | None = Field(
         default=None,
         description="JSONL with text, the newest last: questions asked lately; else what evaluation.shadow keeps.",

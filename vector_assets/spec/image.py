@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.base import REVISION, ColumnName, Spec
 from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.head import LABELLED
 from vector_assets.spec.training import Training
@@ -44,7 +44,7 @@ class ImageSpace(Spec):
         "own), projection (of CLIP, into the space that it shares with texts). Left out: projection for CLIP, pooler "
         "for SigLIP and convolutional networks, else cls.",
     )
-
+    revision: int = Field(default=0, ge=0, description=REVISION)
     train: Training | None = Field(
         default=None,
         description="From labels: classification, triplet or arcface. A document of the training set is the sha256 of "

@@ -12,7 +12,17 @@ from vector_assets.spec.base import Spec
 _TRAINABLE = re.compile(r"all|lora|head|mix|none|last_[1-9][0-9]?")
 
 #: What a search may try; the names are those of the settings themselves.
-SEARCHED = ("learning_rate", "batch_size", "trainable", "lora_rank", "patience", "max_epochs", "layer")
+SEARCHED = (
+    "learning_rate",
+    "batch_size",
+    "trainable",
+    "lora_rank",
+    "patience",
+    "max_epochs",
+    "layer",
+    "margin",
+    "scale",
+)
 
 
 def _is_trainable(value: str) -> str:
@@ -70,6 +80,12 @@ class Search(Spec):
         min_length=1,
         description="One of these, as the space's layer. Alone, with no trainable declared, layers are compared as "
         "they are, and nothing learns.",
+    )
+    margin: Annotated[list[Annotated[float, Field(gt=0, lt=4)]], AfterValidator(_differ)] | None = Field(
+        default=None, min_length=1, description="One of these; for triplet and arcface."
+    )
+    scale: Annotated[list[Annotated[float, Field(gt=0, le=1000)]], AfterValidator(_differ)] | None = Field(
+        default=None, min_length=1, description="One of these; for contrastive and arcface."
     )
     minutes: float | None = Field(
         default=None,

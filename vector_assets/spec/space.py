@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vector_assets.spec.base import ColumnName, Spec
+from vector_assets.spec.base import REVISION, ColumnName, Spec
 from vector_assets.spec.chunking import Chunking
 from vector_assets.spec.search import Layer
 from vector_assets.spec.training import Training
@@ -44,6 +44,7 @@ class TextSpace(Spec):
         "layers above are neither stored nor computed), mix a weighted mean of all, equal weights until trained. The "
         "last when left out. For encoders of the BERT family.",
     )
+    revision: int = Field(default=0, ge=0, description=REVISION)
     chunk: Chunking = Chunking()
     train: Training | None = None
 

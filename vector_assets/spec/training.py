@@ -12,6 +12,7 @@ from vector_assets.spec.curve import Curve, Start
 from vector_assets.spec.head import ClassHead
 from vector_assets.spec.labels import PAIR_SOURCES, Clicks, FieldPairs, LabelsFile, Relevance, Split
 from vector_assets.spec.learning import Negatives, Pretraining
+from vector_assets.spec.losses import LOSS_SETTINGS
 from vector_assets.spec.search import SEARCHED, Search, Trainable
 from vector_assets.spec.training_rules import check_training
 
@@ -27,9 +28,9 @@ class Training(Spec):
     ] = Field(
         default="contrastive",
         description="contrastive learns from pairs, with the other answers of a batch as wrong ones (InfoNCE). From "
-        "labels learn triplet (semi-hard, margin 0.2), classification (softmax; its head starts as a logistic "
+        "labels learn triplet (semi-hard), classification (softmax; its head starts as a logistic "
         "regression on the untrained vectors, so step 0 is the linear probe and what follows is "
-        "linear-probe-then-fine-tune), arcface (margin 0.5, scale 64). From the rows' texts alone learn dropout_pairs "
+        "linear-probe-then-fine-tune), arcface. From the rows' texts alone learn dropout_pairs "
         "and denoising (see pretrain; held-out texts are then asked for by some of their own words), distillation "
         "(the teacher's vectors; held-out texts are asked for the teacher's ten nearest) and pca (the dims: of the "
         "space that principal components of the rows' own vectors choose, against the first ones; held-out texts are "
@@ -94,6 +95,20 @@ class Training(Spec):
     lora_rank: int = Field(default=8, ge=1, le=256, description="Width of what lora adds to each matrix.")
     head: ClassHead = Field(
         default=ClassHead(), description="How classification and arcface hold and learn their weights per label."
+    )
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        lt=4,
+        description="How much farther wrong ones are to be: for triplet a squared distance (0.2 when left out), for "
+        "arcface an angle in radians (0.5).",
+    )
+    scale: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="What cosines are multiplied by, the inverse of a temperature: for contrastive (20 when left out) "
+        "and arcface (64).",
     )
     learning_rate: float = Field(default=5e-5, gt=0, lt=1, description="The highest step of the optimiser.")
     dropout: float = Field(
@@ -165,6 +180,11 @@ class Training(Spec):
     def trainables(self) -> tuple[str, ...]:
         """What learns as declared, and in the trials of a search."""
         return (self.trainable, *((self.search.trainable if self.search else None) or ()))
+
+    def loss_setting(self, name: str) -> float:
+        """Return margin or scale as declared, else the objective's own; KeyError for one that has none."""
+        declared: float | None = getattr(self, name)
+        return LOSS_SETTINGS[name][self.objective] if declared is None else declared
 
     @property
     def denoises(self) -> bool:

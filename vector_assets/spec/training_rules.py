@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vector_assets.spec.head import HEADED, LABELLED, UNLABELLED, ClassHead
 from vector_assets.spec.labels import PAIR_SOURCES, TIME_OF_FILES
+from vector_assets.spec.losses import LOSS_SETTINGS, MOST
 
 if TYPE_CHECKING:
     from vector_assets.spec.training import Training
@@ -77,6 +78,20 @@ def _head_fits(training: Training) -> None:
         raise ValueError(f"head: {training.objective} has no head; leave head out, or choose {' or '.join(HEADED)}")
     if training.head.start == "means" and training.objective != "arcface":
         raise ValueError(f"head.start: {training.objective} has a bias beside its weights; expected fitted or random")
+
+
+def _loss_fits(training: Training) -> None:
+    for name, known in LOSS_SETTINGS.items():
+        searched: list[float] = getattr(training.search, name, None) or []
+        for key, values in ((name, [getattr(training, name)]), (f"search.{name}", searched)):
+            given = [value for value in values if value is not None]
+            if given and training.objective not in known:
+                raise ValueError(
+                    f"{key}: {training.objective} has none; leave {name} out, or choose {' or '.join(known)}"
+                )
+            most = MOST.get(training.objective, float("inf"))
+            if name == "margin" and given and max(given) >= most:
+                raise ValueError(f"{key}: found {max(given):g}; of {training.objective} expected less than {most:g}")
 
 
 def _extras_fit(training: Training) -> None:
@@ -157,6 +172,7 @@ _RULES = (
     _learns_from_what_it_can,
     _search_fits,
     _head_fits,
+    _loss_fits,
     _extras_fit,
     _dropout_fits,
     _start_and_curve_fit,

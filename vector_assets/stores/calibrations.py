@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from vector_assets.encoder.image.samples import ImageText
+from vector_assets.errors import CanaryMismatch
 from vector_assets.index.calibrating import DEPTH, LEAST_QUESTIONS, Kept, Scored, calibrate, judge, keep, mark
 from vector_assets.index.retrieve import exact_hits
 from vector_assets.records import Generation, JudgedQuery
@@ -94,7 +95,11 @@ def calibrate_live(
 
     named = {scoring(Ask("a question", method=method, fusion=fusion)): asks(method) for method in methods}
     with closing(reader):
-        return _settle(store, generation, {name: find for name, find in named.items() if name}, log, anew=anew)
+        try:
+            return _settle(store, generation, {name: find for name, find in named.items() if name}, log, anew=anew)
+        except CanaryMismatch as error:  # live refuses to be asked; another generation may be on its way
+            log(f"not calibrated: {error}")
+            return False
 
 
 def live_methods(store: CollectionStore) -> tuple[Method, ...]:

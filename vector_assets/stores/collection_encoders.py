@@ -8,15 +8,15 @@ import numpy as np
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.question import question_vectors
-from vector_assets.encoder.canaries import CheckedEncoder, check_canaries
+from vector_assets.encoder.canaries import CheckedEncoder
 from vector_assets.encoder.image.samples import ImageText, from_text
 from vector_assets.encoder.intact import require_intact
-from vector_assets.encoder.open import open_encoder
-from vector_assets.errors import NotFound
+from vector_assets.errors import CanaryMismatch, NotFound
 from vector_assets.index.integrity import Checked, check_canaries_found
 from vector_assets.records import Checkpoint, Encoder, Generation, Vectors
 from vector_assets.spec import Collection
-from vector_assets.stores.workspace import Workspace, checked_encoder
+from vector_assets.stores.canary_findings import compared, loaded
+from vector_assets.stores.workspace import Workspace
 
 
 class CollectionEncoders:
@@ -67,18 +67,23 @@ class CollectionEncoders:
 
     def canaries(self, generation: Generation) -> Checked:
         """Compare canaries of all checkpoints, in bulk and on the query path; the worst is reported."""
-        reports = []
-        for part in generation.parts:
-            checkpoint = self.workspace.checkpoints.get(part.checkpoint)
-            require_intact(checkpoint)
-            reports.append(
-                check_canaries(open_encoder(checkpoint.folder), checkpoint.canaries, stored=checkpoint.digest)
-            )
+        reports = [compared(self.workspace, self.collection.name, part.checkpoint) for part in generation.parts]
         worst = min(reports, key=lambda report: (report.passed, min(report.query_cosine, report.document_cosine)))
         return check_canaries_found(
             worst.query_cosine, worst.document_cosine, query_bound=worst.query_bound,
             document_bound=worst.document_bound, passed=all(report.passed for report in reports), sides=worst.sides,
         )  # fmt: skip
+
+    def refusal(self, generation: Generation) -> str:
+        """Return why a generation's encoders answer no questions here, since their canaries have moved; "" if they do.
+
+        Raises ContractMismatch for other files, which are to be put back.
+        """
+        try:
+            self.encoders(generation)()
+        except CanaryMismatch as error:
+            return str(error)
+        return ""
 
     def require_intact(self, digest: str) -> None:
         """Compare a checkpoint's files with its digest; one that is loaded is what was compared."""
@@ -91,5 +96,5 @@ class CollectionEncoders:
 
     def _encoder(self, digest: str) -> CheckedEncoder:
         if digest not in self._encoders:
-            self._encoders[digest] = checked_encoder(self.workspace.checkpoints.get(digest))
+            self._encoders[digest] = loaded(self.workspace, self.collection.name, digest)
         return self._encoders[digest]

@@ -11,10 +11,10 @@ from typing import Any, cast
 from psycopg.types.json import Jsonb
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import settings_of
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound
 from vector_assets.spec import Collection
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.run_pages import dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_sets import drawn_training_set, training_of
@@ -51,7 +51,7 @@ def settle_curve(
     """
     training = training_of(collection, space)
     declared = collection.spaces[space]
-    settings = settings_of(declared)
+    settings = space_settings(workspace, collection, space)
     if training.curve is None or not isinstance(settings, ContractSettings):
         raise NotFound(f"space {collection.name}/{space} declares no train.curve, so there is no learning curve")
     training_set = drawn_training_set(workspace, collection, space)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 from vector_assets.embedding.targets import find_targets
@@ -80,10 +80,14 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         words = {"bm25_rows": declared.bm25_rows, "lexical": _lexical(store)}
         asked_before = {name: known.get(name) for name in ("questions", *words)} == {"questions": questions, **words}
         lexical = maintenance or deciding or not asked_before or not _kept_words(known)
+        refused = store.refusal(live) if live and deciding else ""
         report = measure_candidate(
-            store.collection, generation, live, store, store, store.asked(store.judged(), deciding=deciding),
-            metric=store.metric, trained=store.trained(), log=log, lexical=lexical,
+            store.collection, generation, None if refused else live, store, store,
+            store.asked(store.judged(), deciding=deciding), metric=store.metric, trained=store.trained(), log=log,
+            lexical=lexical,
         )  # fmt: skip
+        if refused:
+            report = replace(report, decision=_unasked(refused))
         store.catch_up(generation)
         _remember(
             store, generation, report, _content(store, generation, questions), [] if lexical else _kept_words(known)
@@ -98,6 +102,15 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         if learned and generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
     return _measured(store, generation, now=now)
+
+
+def _unasked(refused: str) -> Decision:
+    """Nothing goes live by itself that was not measured against live, also where live cannot be asked any more."""
+    return Decision(
+        "needs_evaluation",
+        f"live cannot be asked, so nothing can be compared with it: {refused}; or use promote --because to let this "
+        "generation take its place",
+    )
 
 
 def renew_worn(store: CollectionStore, generation: Generation, log: Callable[[str], None]) -> bool:

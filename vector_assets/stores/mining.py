@@ -10,10 +10,12 @@ from typing import cast
 import numpy as np
 from psycopg import sql
 
-from vector_assets.encoder.open import settings_of, store_untrained
+from vector_assets.encoder.open import store_untrained
+from vector_assets.errors import CanaryMismatch
 from vector_assets.records import Encoder, Generation, Part, TrainingSet, Vectors
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.arrays import to_array
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.workspace import Workspace, checked_encoder
 from vector_assets.training.negatives import Corpus, with_negatives
 from vector_assets.training.pairs import PairRow
@@ -31,7 +33,8 @@ def with_mined(
 
     The live generation ranks: its vectors are read where they are of just this text, and made with its checkpoint where
     they are not. Candidates are the train documents and, of the live generation, the collection's ``rows`` outside of
-    all pairs. Before anything is live the untrained encoder ranks the train documents, and the report says so.
+    all pairs. Before anything is live, or where it does not give its canaries, the untrained encoder ranks the train
+    documents, and the report says so.
     """
     declared = collection.spaces[space]
     if declared.train is None or declared.train.negatives is None:
@@ -41,8 +44,10 @@ def with_mined(
     vectors: dict[int, Vectors] = {}
     live = next((g for g in workspace.generations.list(collection.name) if g.state == "live"), None)
     part = next((part for part in live.parts if part.space == space), None) if live else None
-    if live and part:
-        encoder: Encoder = workspace.encoder(part.checkpoint)
+    ranks = _live_encoder(workspace, part) if part else None
+    encoder: Encoder
+    if live and part and ranks:
+        encoder = ranks
         others = _others(training_set, rows, declared.train)
         known = _stored(workspace, live, part, [*corpus.documents, *others])
         first = len(corpus.documents)
@@ -54,7 +59,8 @@ def with_mined(
     else:
         base = store_untrained(
             declared.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(declared),
+            folder=collection.folder, models=workspace.tracked_model,
+            settings=space_settings(workspace, collection, space),
         )  # fmt: skip
         encoder = checked_encoder(base)
         counts = {"mined_by_base": 1}
@@ -76,6 +82,14 @@ def _others(training_set: TrainingSet, rows: Iterable[PairRow], training: Traini
         return texts
     drawn = np.random.default_rng([training.seed, 3]).permutation(len(texts))[:OTHERS]
     return [texts[place] for place in sorted(drawn)]
+
+
+def _live_encoder(workspace: Workspace, part: Part) -> Encoder | None:
+    """Load what is live; None where it does not give its canaries, and so may not be mixed with its stored vectors."""
+    try:
+        return workspace.encoder(part.checkpoint)
+    except CanaryMismatch:
+        return None
 
 
 def _stored(workspace: Workspace, live: Generation, part: Part, documents: Sequence[str]) -> dict[int, Vectors]:

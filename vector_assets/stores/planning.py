@@ -11,7 +11,7 @@ from vector_assets.embedding.encoding import token_spans_of
 from vector_assets.embedding.layout import chunk_rule
 from vector_assets.embedding.text import row_chunks, row_input
 from vector_assets.encoder.image.decode import is_readable
-from vector_assets.encoder.open import open_encoder, settings_of, store_untrained
+from vector_assets.encoder.open import open_encoder, store_untrained
 from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Encoder, Input, Value
 from vector_assets.runtime.machine import machine
@@ -21,6 +21,7 @@ from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
 from vector_assets.stores.planned_changes import Changes, planned_changes
 from vector_assets.stores.planned_rows import planned_rows
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.workspace import Workspace
 
 # What reading and storing take beside the encoding, which shares the cores with them; see benchmarks/plan_accuracy.py.
@@ -124,7 +125,8 @@ def _loader(workspace: Workspace, collection: Collection, name: str, space: Spac
     else:
         folder = store_untrained(
             space.encoder, workspace.checkpoint_folder,
-            folder=collection.folder, models=workspace.tracked_model, settings=settings_of(space),
+            folder=collection.folder, models=workspace.tracked_model,
+            settings=space_settings(workspace, collection, name),
         ).folder  # fmt: skip
     return lambda: open_encoder(folder)
 

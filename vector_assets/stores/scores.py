@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vector_assets.encoder.contract import ContractSettings
-from vector_assets.encoder.open import settings_of, store_untrained
+from vector_assets.encoder.open import store_untrained
 from vector_assets.encoder.resolve import STATIC
 from vector_assets.errors import EncoderError, NotFound
 from vector_assets.index.scores import Reading, TaskData, as_result, main_score, numbers_of
@@ -20,6 +20,7 @@ from vector_assets.spec import Collection, Scores
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.json_files import read_json, write_json
 from vector_assets.stores.mlflow_runs import TrackedRun
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE, DatasetInput, log_inputs
 from vector_assets.stores.score_data import ScoreData
 from vector_assets.stores.workspace import Workspace, checked_encoder
@@ -112,7 +113,7 @@ def _arms(
 ) -> tuple[dict[str, Checkpoint], dict[str, str]]:
     """Return the checkpoint of each arm, and why one cannot be made."""
     declared = collection.spaces[space]
-    settings = settings_of(declared)
+    settings = space_settings(workspace, collection, space)
     assert isinstance(settings, ContractSettings), "a space of texts"
     found = {"live": workspace.checkpoints.get(live)}
     notes: dict[str, str] = {}

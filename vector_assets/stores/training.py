@@ -12,7 +12,8 @@ from typing import Any, cast
 from vector_assets.encoder.files import check_folder
 from vector_assets.encoder.image.checkpoint import ImageSettings
 from vector_assets.encoder.image.files import check_image_folder
-from vector_assets.encoder.open import Settings, settings_of, store_untrained
+from vector_assets.encoder.intact import require_intact
+from vector_assets.encoder.open import Settings, store_untrained
 from vector_assets.encoder.resolve import resolve_encoder
 from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
@@ -20,6 +21,7 @@ from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
 from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.pictures import forget_images, with_images
+from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
@@ -42,7 +44,7 @@ def settle_encoder(
 ) -> Settled:
     """Return the checkpoint of a space: known by its key, trained now, or the encoder's own when untrained."""
     declared = collection.spaces[space]
-    settings = settings_of(declared)
+    settings = space_settings(workspace, collection, space)
     if declared.train is None:
         return _untrained(workspace, collection, space, settings, tags)
     check = check_image_folder if isinstance(settings, ImageSettings) else check_folder
@@ -177,7 +179,9 @@ def _teacher(workspace: Workspace, collection: Collection, space: str) -> Checkp
             raise NotFound(
                 f"train.teacher: {name} has no checkpoint; expected collection:NAME/SPACE, materialized once"
             )
-        return workspace.checkpoints.get(stored.checkpoint)
+        known = workspace.checkpoints.get(stored.checkpoint)
+        require_intact(known, noted=True)  # before a run begins; whoever encodes with it compares its canaries as well
+        return known
     return store_untrained(
         name, workspace.checkpoint_folder, folder=collection.folder, models=workspace.tracked_model
     )  # fmt: skip

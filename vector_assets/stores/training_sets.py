@@ -10,6 +10,7 @@ from vector_assets.errors import NotFound
 from vector_assets.records import TrainingSet
 from vector_assets.spec import UNLABELLED, Collection, Split, Training
 from vector_assets.stores.mining import with_mined
+from vector_assets.stores.revisions import revise_moved
 from vector_assets.stores.training_rows import TrainingRows
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.pairs import pairs_from_rows
@@ -18,26 +19,31 @@ from vector_assets.training.unlabelled import with_unlabelled
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A training set, and whether it was drawn now or kept."""
+    """A training set, and whether it was drawn now or kept. ``revision`` is that which the space was given with it."""
 
     training_set: TrainingSet
     drawn: bool
+    revision: int | None = None
 
 
 def draw_training_set(workspace: Workspace, collection: Collection, space: str, *, refresh: bool) -> Drawn:
-    """Return the snapshot of this declaration; draw it where there is none, or when asked to."""
+    """Return the snapshot of this declaration; draw it where there is none, or when asked to.
+
+    Drawn anew while the space's checkpoint does not give its canaries, it is for another one: the revision is raised.
+    """
     training = training_of(collection, space)
     declared = declaration_of(collection, space)
     known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
     if known and not refresh:
         return Drawn(workspace.checkpoints.training_set(known), drawn=False)
+    revision = revise_moved(workspace, collection, space) if known else None
     rows = TrainingRows(workspace, collection, space, training)
     training_set = pairs_from_rows(rows.read(), training, rows.report)
     training_set = with_mined(workspace, collection, space, training_set, rows.texts())
     if training.pretrain:
         training_set = with_unlabelled(training_set, rows.texts(), training)
     workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
-    return Drawn(training_set, drawn=True)
+    return Drawn(training_set, drawn=True, revision=revision)
 
 
 def drawn_training_set(workspace: Workspace, collection: Collection, space: str) -> TrainingSet:

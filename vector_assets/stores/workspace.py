@@ -11,12 +11,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from vector_assets.encoder.canaries import CheckedEncoder, check_canaries, require
-from vector_assets.encoder.contract import differences
-from vector_assets.encoder.intact import require_intact
-from vector_assets.encoder.open import folder_contract, open_encoder, stored_contract
-from vector_assets.errors import ContractMismatch, EncoderError
-from vector_assets.records import Checkpoint
+from vector_assets.encoder.canaries import CheckedEncoder
+from vector_assets.encoder.checked import checked_encoder as checked_encoder
+from vector_assets.errors import EncoderError
 from vector_assets.runtime.home import artifacts_root, home
 from vector_assets.runtime.locks import locked
 from vector_assets.runtime.postgres import ensure_postgres
@@ -193,18 +190,6 @@ def open_workspace(settings: Mapping[str, str] | None = None) -> Workspace:
     """Open the workspace that the environment names; ``settings`` are those of the sessions that search."""
     checked = checked_settings(settings or {})
     return Workspace(locate(), home=home(), artifacts=artifacts_root(), settings=checked)
-
-
-def checked_encoder(checkpoint: Checkpoint) -> CheckedEncoder:
-    """Load a checkpoint, or fail closed: other files, another contract or other vectors than were stored."""
-    require_intact(checkpoint)
-    encoder = open_encoder(checkpoint.folder)
-    require_intact(checkpoint)  # again: what was loaded is what was compared
-    moved = differences(stored_contract(checkpoint.contract), folder_contract(checkpoint.folder))
-    if moved:
-        raise ContractMismatch(f"checkpoint {checkpoint.digest[:12]}: stored contract and folder differ: {moved[0]}")
-    require(check_canaries(encoder, checkpoint.canaries, stored=checkpoint.digest))
-    return encoder
 
 
 def _mark(uri: str) -> str:

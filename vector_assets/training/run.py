@@ -111,7 +111,7 @@ def train(
         Arm(checkpoint, history.at(history.best_step).metrics, tuned_test),
         history, session, training_set,
         log=log, base_log=base_log, folder=report_folder or destination / "reports" / key,
-        faster=speed_ratio(teacher.folder, checkpoint.folder, test_pool.documents) if teacher else None,
+        faster=speed_ratio(teacher, checkpoint, test_pool.documents) if teacher else None,
     )  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def _teacher(teacher: Checkpoint, training_set: TrainingSet, cache: Path, networ
     train, *others = (training_set.split(name) for name in SPLITS)
     learned = dict.fromkeys(pair.document for pair in train)
     texts = dict.fromkeys([*learned, *(pair.document for split in others for pair in split)])
-    return Teacher(teacher.folder, list(texts), network.dims, cache, learned=len(learned))
+    return Teacher(teacher, list(texts), network.dims, cache, learned=len(learned))
 
 
 def _tokenizer(folder: Path) -> Tokenize:

@@ -12,10 +12,10 @@ from statistics import median
 import numpy as np
 
 from vector_assets.encoder.canaries import CheckedEncoder
-from vector_assets.encoder.open import open_encoder
+from vector_assets.encoder.checked import checked_encoder
 from vector_assets.encoder.text.model import cut
 from vector_assets.metrics import Scores
-from vector_assets.records import JudgedQuery, Vectors
+from vector_assets.records import Checkpoint, JudgedQuery, Vectors
 from vector_assets.training.retrieval import Pool
 
 NEAREST = 10
@@ -26,13 +26,14 @@ _TIMED, _ROUNDS = 128, 3
 class Teacher:
     """Vectors of a teacher, in the width of the student."""
 
-    def __init__(self, folder: Path, texts: Sequence[str], width: int, cache: Path, *, learned: int) -> None:
+    def __init__(self, teacher: Checkpoint, texts: Sequence[str], width: int, cache: Path, *, learned: int) -> None:
         """Encode each text once; another run with this teacher and these texts reads the file left in ``cache``.
 
         The first ``learned`` texts are those of train: they alone decide onto what a wider teacher is projected.
+
+        Raises ContractMismatch or CanaryMismatch where the teacher is not what was stored.
         """
-        self.folder = folder
-        self._own = _cached(open_encoder(folder), texts, cache)
+        self._own = _cached(checked_encoder(teacher), texts, cache)
         self._vectors = fitted(self._own, width, learned=learned)
         self._places = {text: place for place, text in enumerate(texts)}
 
@@ -74,12 +75,12 @@ def fitted(vectors: Vectors, width: int, *, learned: int) -> Vectors:
     return cut(vectors @ directions[:, ::-1].astype(np.float32), width)
 
 
-def speed_ratio(teacher: Path, student: Path, texts: Sequence[str]) -> float:
+def speed_ratio(teacher: Checkpoint, student: Checkpoint, texts: Sequence[str]) -> float:
     """Return how many times as many texts a second the student encodes, both in bulk as the embeddings stage does."""
     sample = list(texts[:_TIMED])
     seconds = []
-    for folder in (teacher, student):
-        encoder = open_encoder(folder)
+    for checkpoint in (teacher, student):
+        encoder = checked_encoder(checkpoint)
         encoder.encode_documents(sample)  # warms up
         rounds = []
         for _ in range(_ROUNDS):

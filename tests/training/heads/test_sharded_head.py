@@ -153,7 +153,7 @@ def test_a_process_that_stops_answering_ends_it_as_well(monkeypatch: pytest.Monk
 
 def test_an_error_in_a_process_is_told_in_one_line() -> None:
     here, there = Pipe()
-    here.send(("begin", (Part(9), f"{arcface_scores.__module__}:arcface_scores")))
+    here.send(("begin", (Part(9), f"{arcface_scores.__module__}:arcface_scores", {})))
     here.send(("place", ({"weight": np.ones((9, 4), np.float32)},)))
     here.send(("loss", (np.ones((2, 5), np.float32), np.array([0, 1]), 2)))
     worker.answer(there, {"threads": 1, "size": 1})  # it ends after an error

@@ -36,6 +36,7 @@ class ImageSettings:
     """What an image space declares of its encoder; None leaves the model its usual pooling."""
 
     pooling: ImagePooling | None = None
+    revision: int | None = None
 
 
 def make_image_checkpoint(
@@ -52,9 +53,10 @@ def make_image_checkpoint(
     Raises EncoderError for folders that cannot be loaded or trusted, or whose processor does not fit the model.
     """
     check_image_folder(source)
-    asked = (settings or ImageSettings()).pooling
-    if asked is None and is_image_checkpoint(source):  # one of ours, as models:/ gives them
-        asked = read_image_contract(source).pooling
+    asked, revision = (settings or ImageSettings()).pooling, (settings or ImageSettings()).revision
+    if is_image_checkpoint(source):  # one of ours, as models:/ gives them
+        own = read_image_contract(source)
+        asked, revision = asked or own.pooling, revision or own.revision
     pooling = choose_pooling(source, asked)
     root.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
@@ -62,7 +64,7 @@ def make_image_checkpoint(
         copy_model(source, working)
         if weights:
             replace_tensors(working, weights)
-        write_contract(working, _contract(working, pooling))
+        write_contract(working, _contract(working, pooling, revision or 0))
         destination = root / checkpoint_digest(working)
         if not is_whole(destination):
             images = [to_text(image) for image in sample_images()]
@@ -73,7 +75,7 @@ def make_image_checkpoint(
     return read_checkpoint(destination)
 
 
-def _contract(folder: Path, pooling: ImagePooling) -> ImageContract:
+def _contract(folder: Path, pooling: ImagePooling, revision: int) -> ImageContract:
     """Ask the model for its width, which also tells whether it takes what the processor gives."""
     preprocessing = read_preprocessing(folder)
     model = VisionModel(folder, pooling)
@@ -85,4 +87,4 @@ def _contract(folder: Path, pooling: ImagePooling) -> ImageContract:
         shape = " x ".join(map(str, pixels.shape))
         raise EncoderError(f"{folder}: the model does not take the {shape} that its processor gives: {first}") from None
     kind, _ = architecture_of(folder)
-    return ImageContract(**preprocessing.model_dump(), model=kind, pooling=pooling, dims=dims)
+    return ImageContract(**preprocessing.model_dump(), model=kind, pooling=pooling, dims=dims, revision=revision)

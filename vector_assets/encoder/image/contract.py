@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vector_assets.encoder.contract import CONTRACT_FILE, differences, stored_model
+from vector_assets.encoder.contract import CONTRACT_FILE, REVISION, differences, stored_model
 from vector_assets.encoder.image.preprocessing import PREPROCESSOR_FILE, Preprocessing, read_preprocessing
 from vector_assets.errors import EncoderError
 from vector_assets.spec.image import ImagePooling
@@ -22,6 +22,7 @@ class ImageContract(Preprocessing):
     pooling: ImagePooling
     normalized: bool = Field(default=True, description="Vectors have length 1.")
     dims: int = Field(ge=1)
+    revision: int = Field(default=0, ge=0, description=REVISION)
 
 
 def read_image_contract(folder: Path) -> ImageContract:

@@ -70,4 +70,5 @@ def _contract(dims: int, asked: ContractSettings) -> Contract:
     return Contract(
         kind="provider", query_prefix=asked.query_prefix or "", document_prefix=asked.document_prefix or "",
         pooling="provider", dims=dims, max_tokens=_NO_LIMIT, lowercase=False, tokenizer="provider",
+        revision=asked.revision or 0,
     )  # fmt: skip

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,8 +73,9 @@ class Workers:
 
     def begin(self, parts: Sequence[Part], scores: Scores) -> None:
         """Give each its part of a head, in place of an earlier one."""
-        named = f"{scores.__module__}:{scores.__name__}"  # type: ignore[attr-defined]
-        self.ask("begin", [(part, named) for part in parts])
+        plain, settings = (scores.func, scores.keywords) if isinstance(scores, partial) else (scores, {})
+        named = f"{plain.__module__}:{plain.__name__}"  # type: ignore[attr-defined]
+        self.ask("begin", [(part, named, settings) for part in parts])
 
     @property
     def pids(self) -> list[int]:

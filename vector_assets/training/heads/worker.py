@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -41,11 +42,12 @@ def answer(connection: Connection, settings: Mapping[str, Any]) -> None:
     while True:
         what, arguments = connection.recv()
         try:
-            if what == "begin":  # "module:function" names how this head scores
+            if what == "begin":  # "module:function" names how this head scores, by these settings
                 group = group or _join(settings)
-                part, scores = arguments
+                part, scores, told = arguments
                 module, _, name = scores.partition(":")
-                shard, found = Shard(part, getattr(importlib.import_module(module), name), group), None
+                scores = partial(getattr(importlib.import_module(module), name), **told)
+                shard, found = Shard(part, scores, group), None
             else:
                 found = getattr(shard, what)(*arguments)
         except Exception as error:  # whatever it is, the parent is told, and ends this process

@@ -14,21 +14,19 @@ from vector_assets.training.objectives.dropout_pairs import DropoutPairs
 from vector_assets.training.objectives.matryoshka import Matryoshka
 from vector_assets.training.objectives.triplet import Triplet
 
-OBJECTIVES: dict[str, Callable[[], Objective]] = {
-    "arcface": ArcFace,
-    "classification": Classification,
-    "contrastive": Contrastive,
-    "triplet": Triplet,
+OBJECTIVES: dict[str, Callable[[Training], Objective]] = {
+    "arcface": lambda of: ArcFace(
+        of.head, seed=of.seed, margin=of.loss_setting("margin"), scale=of.loss_setting("scale")
+    ),
+    "classification": lambda of: Classification(of.head, seed=of.seed),
+    "contrastive": lambda of: Contrastive(of.loss_setting("scale")),
+    "triplet": lambda of: Triplet(of.loss_setting("margin")),
 }
 
 
 def make_objective(training: Training) -> Objective:
-    """Return the declared objective; one with a head gets what is declared of it."""
-    if training.objective == "arcface":
-        return ArcFace(training.head, seed=training.seed)
-    if training.objective == "classification":
-        return Classification(training.head, seed=training.seed)
-    return OBJECTIVES[training.objective]()
+    """Return the declared objective with what is declared of it."""
+    return OBJECTIVES[training.objective](training)
 
 
 __all__ = [

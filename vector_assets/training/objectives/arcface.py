@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vector_assets.records import Vectors
+from vector_assets.spec import MARGINS, SCALES, ClassHead
 from vector_assets.training.heads import Head, class_means, make_head, random_weights
 from vector_assets.training.objectives.base import Classes
 from vector_assets.training.objectives.classification import STRENGTHS, fit_probe
@@ -26,8 +28,7 @@ from vector_assets.training.objectives.shared import HeadObjective
 if TYPE_CHECKING:
     import torch
 
-MARGIN = 0.5  # radians
-SCALE = 64.0
+MARGIN, SCALE = MARGINS["arcface"], SCALES["arcface"]
 
 
 class ArcFace(HeadObjective):
@@ -37,6 +38,12 @@ class ArcFace(HeadObjective):
     to one another (those of sentences share a direction), and the encoder would first have to push them apart.
     """
 
+    def __init__(
+        self, settings: ClassHead | None = None, *, seed: int = 0, margin: float = MARGIN, scale: float = SCALE
+    ) -> None:
+        super().__init__(settings, seed=seed)
+        self._margin, self._scale = margin, scale
+
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Place the centres."""
         if self._settings.start == "random":
@@ -45,12 +52,14 @@ class ArcFace(HeadObjective):
             weight = class_means(vectors, classes)
         else:
             weight = directions(fit_probe(vectors, classes, STRENGTHS[0]))
-        self.head = make_head(weight, None, self._settings, scores=arcface_scores, seed=self._seed)
+        scores = partial(arcface_scores, margin=self._margin, scale=self._scale)
+        self.head = make_head(weight, None, self._settings, scores=scores, seed=self._seed)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
         head = self.head_settings()
-        return {"objective": "arcface", "margin": MARGIN, "scale": SCALE, "gradient": "straight-through", **head}
+        loss = {"margin": self._margin, "scale": self._scale}
+        return {"objective": "arcface", **loss, "gradient": "straight-through", **head}
 
 
 def directions(probe: Head) -> Vectors:
@@ -61,12 +70,14 @@ def directions(probe: Head) -> Vectors:
 
 
 def arcface_scores(
-    vectors: torch.Tensor, places: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
+    vectors: torch.Tensor, places: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None,
+    *, margin: float = MARGIN, scale: float = SCALE,
+) -> torch.Tensor:  # fmt: skip
     """Return the scores (vectors, classes) of unit vectors with the margin at ``places``, -1 for nowhere."""
     import torch
 
-    return margin_scores(vectors @ torch.nn.functional.normalize(weight, dim=1).T, places)
+    cosines = vectors @ torch.nn.functional.normalize(weight, dim=1).T
+    return margin_scores(cosines, places, margin=margin, scale=scale)
 
 
 def margin_scores(

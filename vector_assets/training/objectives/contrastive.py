@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vector_assets.records import Pair, Vectors
+from vector_assets.spec import SCALES
 from vector_assets.training.objectives.base import Classes, Seen
 
 if TYPE_CHECKING:
     import torch
 
-SCALE = 20.0
+SCALE = SCALES["contrastive"]
 _WINDOW = 16  # batches sorted by length together: less padding, while negatives stay varied
 
 
@@ -25,6 +26,9 @@ class Contrastive:
     """Multiple negatives ranking. A batch never holds one query or one document twice: those would be no negatives."""
 
     head = None
+
+    def __init__(self, scale: float = SCALE) -> None:
+        self._scale = scale
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Need nothing to begin with."""
@@ -54,33 +58,36 @@ class Contrastive:
         """Return the cross entropy of finding each query's own document among those of the batch and the negatives."""
         assert seen.queries is not None
         if seen.weights is None:
-            return in_batch(seen.queries, seen.documents, seen.negatives)
-        return weighted(seen.queries, seen.documents, seen.weights, seen.negatives)
+            return in_batch(seen.queries, seen.documents, seen.negatives, scale=self._scale)
+        return weighted(seen.queries, seen.documents, seen.weights, seen.negatives, scale=self._scale)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        return {"objective": "contrastive", "scale": SCALE}
+        return {"objective": "contrastive", "scale": self._scale}
 
 
-def in_batch(queries: torch.Tensor, documents: torch.Tensor, negatives: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the mean of -log softmax over (documents, negatives) at each query's own document, 20 x cosine."""
+def in_batch(
+    queries: torch.Tensor, documents: torch.Tensor, negatives: torch.Tensor | None = None, *, scale: float = SCALE
+) -> torch.Tensor:
+    """Return the mean of -log softmax over (documents, negatives) at each query's own document, scale x cosine."""
     import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     # The vectors are at hand, so the loss needs no model to make them with.
-    function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=SCALE)  # type: ignore[arg-type]
+    function = MultipleNegativesRankingLoss(model=torch.nn.Identity(), scale=scale)  # type: ignore[arg-type]
     more = [negatives] if negatives is not None else []
     return function.compute_loss_from_embeddings([queries, documents, *more], torch.arange(len(queries)))
 
 
 def weighted(
-    queries: torch.Tensor, documents: torch.Tensor, weights: torch.Tensor, negatives: torch.Tensor | None = None
-) -> torch.Tensor:
+    queries: torch.Tensor, documents: torch.Tensor, weights: torch.Tensor, negatives: torch.Tensor | None = None,
+    *, scale: float = SCALE,
+) -> torch.Tensor:  # fmt: skip
     """Return the same as a mean in which pairs count by weight, (batch,); the library's loss has none."""
     import torch
 
     others = documents if negatives is None else torch.cat([documents, negatives])
-    scores = SCALE * queries @ others.T  # (batch, batch + negatives)
+    scores = scale * queries @ others.T  # (batch, batch + negatives)
     losses = torch.nn.functional.cross_entropy(scores, torch.arange(len(queries)), reduction="none")
     return (losses * weights).sum() / weights.sum()
 

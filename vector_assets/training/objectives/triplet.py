@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vector_assets.records import Pair, Vectors
+from vector_assets.spec import MARGINS
 from vector_assets.training.objectives.base import Classes, Seen
 from vector_assets.training.objectives.batching import alike_together
 
 if TYPE_CHECKING:
     import torch
 
-MARGIN = 0.2
 _TOGETHER = 4
 
 
@@ -27,6 +27,9 @@ class Triplet:
     """Texts of one label come nearer to each other than to those of any other, by a margin."""
 
     head = None
+
+    def __init__(self, margin: float = MARGINS["triplet"]) -> None:
+        self._margin = margin
 
     def start(self, vectors: Vectors, classes: Classes, check: tuple[Vectors, Classes]) -> None:
         """Need nothing to begin with."""
@@ -46,13 +49,13 @@ class Triplet:
         assert seen.classes is not None
         # The vectors are at hand, so the loss needs no model to make them with.
         function = BatchSemiHardTripletLoss(
-            model=torch.nn.Identity(), distance_metric=squared_distances, margin=MARGIN  # type: ignore[arg-type]
+            model=torch.nn.Identity(), distance_metric=squared_distances, margin=self._margin  # type: ignore[arg-type]
         )  # fmt: skip
         return function.compute_loss_from_embeddings([seen.documents], seen.classes)
 
     def settings(self) -> Mapping[str, str | int | float | bool]:
         """Return what to log about it."""
-        return {"objective": "triplet", "margin": MARGIN, "negatives": "semi-hard", "distance": "squared L2"}
+        return {"objective": "triplet", "margin": self._margin, "negatives": "semi-hard", "distance": "squared L2"}
 
 
 def squared_distances(vectors: torch.Tensor) -> torch.Tensor:

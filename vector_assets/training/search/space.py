@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vector_assets.encoder.contract import CONTRACT_FILE, ContractSettings, read_json
 from vector_assets.encoder.layers import chosen_layer
-from vector_assets.spec import SEARCHED, Layer, Training
+from vector_assets.spec import LOSS_SETTINGS, SEARCHED, Layer, Training
 from vector_assets.training.searched import Setting
 
 
@@ -56,7 +56,7 @@ def space_of(training: Training, settings: ContractSettings, base: Path) -> Spac
             asked = [_layer(base, layer, own) for layer in asked]
             declared[name] = own if settings.layer is None else _layer(base, settings.layer, own)
         else:
-            declared[name] = getattr(training, name)
+            declared[name] = training.loss_setting(name) if name in LOSS_SETTINGS else getattr(training, name)
         if name != "learning_rate":
             choices[name] = tuple(dict.fromkeys(asked))
     low_high = search.learning_rate
