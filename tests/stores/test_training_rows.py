@@ -316,11 +316,8 @@ def test_a_photo_that_is_stored_twice_is_not_both_learned_and_asked(
     assert (found.report["near_duplicate_train"], found.report["near_duplicate_validation"]) == (len(twins), 1)
     assert left == {n for n, _, _ in rows} - {*twins, 0, 400} and len(twins) == 8
     assert found.report["broken_image"] == 1
-    assert (
-        drawn(image_bits=20).report["near_duplicate_train"]
-        >= len(twins)
-        > drawn(image_bits=0).report["near_duplicate_train"]
-    ), "compressed anew, a bit may change"
+    equal = drawn(image_bits=0)
+    assert equal.report["near_duplicate_train"] < len(twins), "compressed anew, a bit may change"
 
 
 def test_triplets_are_pairs_with_their_own_negatives(draw: Draw, tmp_path: Path) -> None:
