@@ -156,6 +156,11 @@ class CheckpointStore:
                     for number, pair in enumerate(training_set.pairs):
                         row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
                         copy.write_row((training_set.digest, number, *row, list(pair.negatives), pair.weight))
+            else:  # the same pairs; what was left out beside them is what it is now
+                connection.execute(
+                    self.database.compose("update {ops}.training_sets set report = %s where digest = %s"),
+                    (Jsonb(dict(training_set.report)), training_set.digest),
+                )
             connection.execute(
                 self.database.compose(
                     "insert into {ops}.training_draws (collection, space, declaration, training_set, questions) "
