@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import Declare, Execute
+from PIL import Image
 
 from vector_assets.errors import SourceError, UserError
-from vector_assets.records import TrainingSet
+from vector_assets.records import Checkpoint, TrainingSet
 from vector_assets.spec import Collection
+from vector_assets.stores.asking import synthetic_queries
+from vector_assets.stores.checkpoints import StoredEncoder
+from vector_assets.stores.held_out import of_test_split
 from vector_assets.stores.training_sets import draw_training_set
 from vector_assets.stores.workspace import Workspace
 
@@ -180,12 +187,137 @@ def test_labels_of_a_table_are_a_source(draw: Draw, execute: Execute, name: str)
     execute(f"insert into {name}_labels values (1, 'of 1', 'you')")
     again = draw(objective="triplet", labels={"query": f"select label, id from {name}_labels"})
     assert again.report["no_label"] == 1 and again.digest != first.digest
-    execute(f"insert into {name}_labels values (1, 'of 0', 'them')")
-    with pytest.raises(SourceError, match=r"train\.labels: row 60: row \[1\] is labelled 'of 0' and 'of 1'"):
+    assert (again.report["unknown_row"], again.report["ambiguous"]) == (0, 0)
+    execute(f"insert into {name}_labels values (1, 'of 0', 'them'), (1, 'of 1', 'us'), (4983, 'of 0', 'me')")
+    third = draw(objective="triplet", labels=labels)
+    assert third.report["ambiguous"] == 1 and third.report["unknown_row"] == 1 and third.report["no_label"] == 1
+    assert third.digest == first.digest, "neither a row that is gone nor one that is in doubt says anything"
+    execute(f"update {name}_labels set id = id + 5000")
+    with pytest.raises(SourceError, match=r"train\.labels: none of the 60 rows that it names is in"):
         draw(objective="triplet", labels=labels)
-    execute(f"update {name}_labels set label = null where id = 1")
-    with pytest.raises(SourceError, match=r"train\.labels: row 59: label is null; expected text"):
+    execute(f"update {name}_labels set label = null where id = 5001")
+    with pytest.raises(SourceError, match=r"train\.labels: row \d+: label is null; expected text"):
         draw(objective="triplet", labels=labels)
+
+
+def _file_of_pairs(folder: Path, *, ids: bool) -> list[dict[str, object]]:
+    """Forty questions; pair n is answered by row n, of which 1 to 30 say what the file says, in other white space."""
+    rows: list[dict[str, object]] = [
+        {"query": f"asks{n} for{n} it", "document": f" a{n}\n b{n} " if n <= 30 else f"gone{n} text{n}"}
+        | ({"id": n + (n > 35) * 1000} if ids else {})
+        for n in range(1, 41)
+    ]
+    _jsonl(folder / "pairs.jsonl", rows)
+    return rows
+
+
+def test_pairs_of_a_file_name_their_rows_by_text(draw: Draw, tmp_path: Path) -> None:
+    _file_of_pairs(tmp_path, ids=False)
+    found = draw(pairs="pairs.jsonl")
+    assert (found.report["rows"], found.report["unknown_row"]) == (40, 10)
+    named = {pair.query.split()[0]: pair.key for pair in found.pairs}
+    assert {key for query, key in named.items() if int(query[4:]) > 30} == {""}
+    assert all(key == f"[{query[4:]}]" for query, key in named.items() if int(query[4:]) <= 30)
+    held = of_test_split("text", found.split("test"))
+    assert (
+        {query.text: dict(query.relevant) for query in held}
+        == {pair.query: {pair.key: 1.0} for pair in found.split("test") if pair.key}
+        != {}
+    )
+
+
+def test_pairs_and_triplets_of_a_file_name_their_rows_by_id(draw: Draw, tmp_path: Path) -> None:
+    rows = _file_of_pairs(tmp_path, ids=True)
+    found = draw(pairs="pairs.jsonl")
+    assert found.report["unknown_row"] == 5, "of those that are gone the text is learned from"
+    named = {int(pair.query.split()[0][4:]): (pair.key, pair.group) for pair in found.pairs}
+    assert all(named[n][0] == (f"[{n}]" if n <= 35 else "") for n in named) and len(named) == 40
+    assert all(named[n][1] == str(n + (n > 35) * 1000) for n in named), "what one row answers stays together"
+    triplets = [{**row, "positive": row["document"], "negative": "not this"} for row in rows]
+    _jsonl(tmp_path / "triplets.jsonl", triplets)
+    other = draw(triplets="triplets.jsonl")
+    assert other.report["unknown_row"] == 5 and {pair.key for pair in other.pairs} == {key for key, _ in named.values()}
+    _jsonl(tmp_path / "pairs.jsonl", [{**rows[0], "id": "x"}])
+    with pytest.raises(SourceError, match=r"pairs.jsonl:1: key 'x'; id is bigint, expected a whole number"):
+        draw(pairs="pairs.jsonl")
+
+
+def test_a_pair_stays_in_its_split_whatever_rows_there_are(
+    draw: Draw, execute: Execute, name: str, tmp_path: Path
+) -> None:
+    _file_of_pairs(tmp_path, ids=False)
+    first = draw(pairs="pairs.jsonl")
+    execute(f"delete from {name} where id <= 20")
+    second = draw(pairs="pairs.jsonl")
+    assert second.report["unknown_row"] == 30
+    assert {pair.query: pair.split for pair in first.pairs} == {pair.query: pair.split for pair in second.pairs}
+
+
+def test_rows_that_pairs_of_a_file_taught_are_not_asked_for_by_their_words(
+    draw: Draw, execute: Execute, declare: Declare, name: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    execute(f"alter table {name} add column body text")
+    _file_of_pairs(tmp_path, ids=False)
+    found = draw(pairs="pairs.jsonl")
+    nameless = TrainingSet(f"{name} of old", tuple(replace(pair, key="") for pair in found.pairs), {})
+    execute(f"update {name} set body = 'some more words of row ' || id")
+    collection = declare(fields={"title": "text", "body": "text"}, spaces={
+        "text": {"fields": ["title"]}, "more": {"fields": ["body"]},
+    })  # fmt: skip
+    relation = workspace.raw.relation(collection)
+    test = {pair.query.split()[0][4:] for pair in found.split("test")}
+    learned = {f"[{n}]" for n in range(1, 31) if str(n) not in test}
+    assert learned and len(synthetic_queries(workspace, collection, relation)) == ROWS
+    for known in (found, nameless):
+        workspace.checkpoints.save_training_set(name, "text", known.digest, known)
+        workspace.checkpoints.save(Checkpoint(known.digest, tmp_path, {"dims": 1}, ()))
+        workspace.checkpoints.set_encoder(name, "text", StoredEncoder(known.digest, None, known.digest))
+        made = synthetic_queries(workspace, collection, relation)
+        assert {key for query in made for key in query.relevant} == {f"[{n}]" for n in range(1, ROWS + 1)} - learned
+
+
+def _pictures(count: int) -> list[Image.Image]:
+    """Pictures of large soft spots, all different: what photographs are to 64 bits."""
+    drawn = np.random.default_rng(0).integers(0, 256, (count, 9, 9, 3), np.uint8)
+    return [Image.fromarray(one).resize((140, 140), Image.Resampling.BICUBIC) for one in drawn]
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def test_a_photo_that_is_stored_twice_is_not_both_learned_and_asked(
+    execute: Execute, declare: Declare, name: str, workspace: Workspace
+) -> None:
+    """Each third picture of train is saved anew, at another quality and size, in a held-out group."""
+    photos = _pictures(36)
+    execute(f"create table {name} (id bigint primary key, photo bytea, kind text, side text)")
+    rows = [(n, _jpeg(photo, 90), "v" if n % 6 == 0 else "t" if n % 6 == 1 else "a") for n, photo in enumerate(photos)]
+    twins = [n for n, _, side in rows if side == "a"][::3]
+    smaller = {n: photos[n].resize((100, 100)) for n in twins}
+    rows += [(100 + n, _jpeg(smaller[n], 40), "v" if n % 2 else "t") for n in twins]
+    rows += [(300, _jpeg(photos[0].convert("L").convert("RGB"), 70), "t"), (400, b"broken", "a")]
+    for n, image, side in rows:
+        execute(f"insert into {name} values (%s, %s, %s, %s)", (n, image, f"kind {n % 2}", side))
+
+    def drawn(**split: object) -> TrainingSet:
+        named = {"by": "side", "validation": ["v"], "test": ["t"], **split}
+        train = {"objective": "triplet", "labels": "kind", "split": named}
+        space = {"kind": "image", "fields": ["photo"], "encoder": "./vision", "train": train}
+        collection = declare(
+            fields={"photo": "image", "kind": "category", "side": "category"}, spaces={"photo": space}
+        )  # fmt: skip
+        return draw_training_set(workspace, collection, "photo", refresh=True).training_set
+
+    found = drawn()
+    left = {int(pair.key[1:-1]) for pair in found.pairs}
+    assert (found.report["near_duplicate_train"], found.report["near_duplicate_validation"]) == (len(twins), 1)
+    assert left == {n for n, _, _ in rows} - {*twins, 0, 400} and len(twins) == 8
+    assert found.report["broken_image"] == 1
+    equal = drawn(image_bits=0)
+    assert equal.report["near_duplicate_train"] < len(twins), "compressed anew, a bit may change"
 
 
 def test_triplets_are_pairs_with_their_own_negatives(draw: Draw, tmp_path: Path) -> None:

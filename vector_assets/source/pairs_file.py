@@ -17,7 +17,10 @@ from vector_assets.source.values import WrongValue, convert, found
 
 @dataclass(frozen=True, slots=True)
 class FilePair:
-    """One pair as it stands in the file. ``group`` and ``time`` are None where the file names none."""
+    """One pair as it stands in the file. ``group``, ``time`` and ``id`` are None where the file names none.
+
+    ``id`` is the row that answers, as people write its key.
+    """
 
     query: str
     document: str
@@ -25,6 +28,7 @@ class FilePair:
     where: str
     negatives: tuple[str, ...] = ()
     time: datetime | None = None
+    id: str | None = None
 
 
 def read_pairs(url: str, *, timed: bool = False) -> Iterator[FilePair]:
@@ -35,7 +39,8 @@ def read_pairs(url: str, *, timed: bool = False) -> Iterator[FilePair]:
     with closing(read_objects(url)) as lines:
         for line in lines:
             query, document = line.text("query"), line.text("document")
-            yield FilePair(query, document, line.optional_text("group"), line.where, time=_time(line, timed=timed))
+            group, row = line.optional_text("group"), line.optional_text("id")
+            yield FilePair(query, document, group, line.where, time=_time(line, timed=timed), id=row)
 
 
 def read_triplets(url: str, *, timed: bool = False) -> Iterator[FilePair]:
@@ -47,25 +52,27 @@ def read_triplets(url: str, *, timed: bool = False) -> Iterator[FilePair]:
         for line in lines:
             query, positive, negatives = line.text("query"), line.text("positive"), _negatives(line)
             time = _time(line, timed=timed)
-            yield FilePair(query, positive, line.optional_text("group"), line.where, negatives, time)
+            group, row = line.optional_text("group"), line.optional_text("id")
+            yield FilePair(query, positive, group, line.where, negatives, time, row)
 
 
-def read_labels(url: str, key: Sequence[KeyColumn]) -> dict[str, str]:
+def read_labels(url: str, key: Sequence[KeyColumn]) -> dict[str, str | None]:
     """Return the label of each row that a JSONL file of ``id`` and ``label`` names, by JSON row key.
 
-    ``id`` is written as people write it (keys.parse_key). Raises SourceError for a row that is given two labels.
+    ``id`` is written as people write it (keys.parse_key). A row that is given two labels has None: what it is, nobody
+    knows.
     """
     with closing(read_objects(url)) as lines:
         return collect_labels(((line.where, line.text("id", "_id"), line.text("label")) for line in lines), key)
 
 
-def collect_labels(lines: Iterable[tuple[str, str, str]], key: Sequence[KeyColumn]) -> dict[str, str]:
+def collect_labels(lines: Iterable[tuple[str, str, str]], key: Sequence[KeyColumn]) -> dict[str, str | None]:
     """Return the same of lines of place, id and label."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
     for where, identity, label in lines:
         row = row_key(parse_key(identity, key, where))
         if labels.setdefault(row, label) != label:
-            raise SourceError(f"{where}: row {row} is labelled {label!r} and {labels[row]!r}; expected one label")
+            labels[row] = None
     return labels
 
 

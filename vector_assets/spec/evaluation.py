@@ -1,4 +1,4 @@
-"""Evaluation: questions with known answers, held out of every training."""
+"""Evaluation: questions with known answers. Those that are judged by are held out of every training."""
 
 from __future__ import annotations
 

@@ -115,7 +115,16 @@ class Split(Spec):
         default=0.1, description="Names of groups, or a share: scored once, chooses nothing."
     )
     duplicates: Share = Field(
-        default=0.8, description="Pairs this similar (cosine of word 3-grams) across a split are removed."
+        default=0.8,
+        description="Pairs this similar (cosine of word 3-grams) across a split, or to a question of evaluation, are "
+        "removed.",
+    )
+    image_bits: int = Field(
+        default=6,
+        ge=0,
+        le=20,
+        description="Images whose perceptual hashes (pHash) differ in at most this many of 64 bits are one image, "
+        "saved or shrunk again, and are removed across a split. 0: equal hashes only.",
     )
     documents: Literal["apart", "shared"] = Field(
         default="apart",

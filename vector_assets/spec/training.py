@@ -38,19 +38,20 @@ class Training(Spec):
     )
     pairs: FieldPairs | str | None = Field(
         default=None,
-        description="For contrastive: fields of the rows, or a JSONL file of query, document, optional group and time.",
+        description="For contrastive: fields of the rows, or a JSONL file of query, document, optional id of "
+        "the row that answers, group and time.",
     )
     triplets: str | None = Field(
         default=None,
         description="For contrastive, in place of pairs: a JSONL file of query, positive, negative (a text or a list "
-        "of them), optional group and time. Lines of one query and positive are one pair with all their negatives.",
+        "of them), optional id, group and time. Lines of one query and positive are one pair with all their negatives.",
     )
     relevance: Relevance | None = Field(default=None, description="For contrastive, in place of pairs: judged rows.")
     clicks: Clicks | None = Field(default=None, description="For contrastive, in place of pairs: a log of clicks.")
     labels: ColumnName | LabelsFile | None = Field(
         default=None,
         description="For the other objectives: the field that says what a row is, or a file. Rows without a label are "
-        "left out, and so are texts that have two.",
+        "left out, and so are rows and texts that have two.",
     )
     negatives: Negatives | None = Field(
         default=None, description="For contrastive: wrong answers that are hard to tell from right ones."

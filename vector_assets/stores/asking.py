@@ -13,8 +13,9 @@ from vector_assets.records import JudgedQuery, Value
 from vector_assets.spec import UNLABELLED, Collection, Evaluation
 from vector_assets.stores.query_log import QueryLog
 from vector_assets.stores.relation import Relation
-from vector_assets.stores.row_texts import row_keys, text_fields, values_of
+from vector_assets.stores.row_texts import row_keys, row_texts, text_fields, values_of
 from vector_assets.stores.workspace import Workspace
+from vector_assets.training.texts import text_digest
 
 _DRAWN = 4  # rows drawn for each synthetic question: not every row has a sentence
 
@@ -83,7 +84,7 @@ def synthetic_queries(workspace: Workspace, collection: Collection, relation: Re
     fields = text_fields(collection)
     if not fields:
         return []
-    learned = _learned(workspace, collection)
+    learned = _learned(workspace, collection, relation)
     unseen = (key for key in row_keys(workspace.database, relation) if key not in learned)
     drawn = drawn_keys(unseen, _DRAWN * declared.synthetic, declared.seed)
     rows = values_of(workspace.database, relation, drawn, fields)
@@ -92,12 +93,20 @@ def synthetic_queries(workspace: Workspace, collection: Collection, relation: Re
     return list(islice(asked, declared.synthetic))
 
 
-def _learned(workspace: Workspace, collection: Collection) -> set[str]:
-    """Rows that the encoders in use were trained or chosen on."""
+def _learned(workspace: Workspace, collection: Collection, relation: Relation) -> set[str]:
+    """Rows that the encoders in use were trained or chosen on; those that a pair does not name, by their text."""
     found: set[str] = set()
-    for space in collection.spaces:
+    for space, declared in collection.spaces.items():
         stored = workspace.checkpoints.encoder(collection.name, space)
-        if stored and stored.training_set:
-            pairs = workspace.checkpoints.training_set(stored.training_set).pairs
-            found |= {pair.key for pair in pairs if pair.split != "test"}
+        if not stored or not stored.training_set:
+            continue
+        pairs = workspace.checkpoints.training_set(stored.training_set).pairs
+        learned = [pair for pair in pairs if pair.split != "test"]
+        found |= {pair.key for pair in learned if pair.key}
+        known = {pair.document for pair in learned if pair.key}
+        nameless = {text for pair in learned for text in (pair.document, *pair.negatives)} - known
+        if nameless and declared.kind == "text":
+            digests = {text_digest(text) for text in nameless}
+            texts = row_texts(workspace.database, relation, declared.fields)
+            found |= {key for key, text in texts if text_digest(text) in digests}
     return found

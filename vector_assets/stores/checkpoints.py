@@ -121,8 +121,21 @@ class CheckpointStore:
             else Registered(None, None, None)
         )
 
-    def save_training_set(self, collection: str, space: str, declaration: str, training_set: TrainingSet) -> None:
-        """Keep a snapshot of pairs, and that this declaration drew it; the same pairs are kept once."""
+    def save_training_set(
+        self,
+        collection: str,
+        space: str,
+        declaration: str,
+        training_set: TrainingSet,
+        *,
+        questions: str = "",
+        anew: bool = True,
+    ) -> None:
+        """Keep a snapshot of pairs, and that this declaration drew it; the same pairs are kept once.
+
+        ``questions`` is the version of those that it must not ask, "" where there are none. Not ``anew`` is what was
+        drawn before and is now without some pairs: its rows are as old as they were.
+        """
         with self.database.connect() as connection:
             added = connection.execute(
                 self.database.compose(
@@ -143,13 +156,19 @@ class CheckpointStore:
                     for number, pair in enumerate(training_set.pairs):
                         row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
                         copy.write_row((training_set.digest, number, *row, list(pair.negatives), pair.weight))
+            else:  # the same pairs; what was left out beside them is what it is now
+                connection.execute(
+                    self.database.compose("update {ops}.training_sets set report = %s where digest = %s"),
+                    (Jsonb(dict(training_set.report)), training_set.digest),
+                )
             connection.execute(
                 self.database.compose(
-                    "insert into {ops}.training_draws (collection, space, declaration, training_set) "
-                    "values (%s, %s, %s, %s) on conflict (collection, space, declaration) do update "
-                    "set training_set = excluded.training_set, drawn_at = now()"
+                    "insert into {ops}.training_draws (collection, space, declaration, training_set, questions) "
+                    "values (%s, %s, %s, %s, %s) on conflict (collection, space, declaration) do update "
+                    "set training_set = excluded.training_set, questions = excluded.questions, "
+                    "drawn_at = case when %s then now() else training_draws.drawn_at end"
                 ),
-                (collection, space, declaration, training_set.digest),
+                (collection, space, declaration, training_set.digest, questions, anew),
             )
 
     def training_set(self, digest: str) -> TrainingSet:
@@ -175,6 +194,18 @@ class CheckpointStore:
                 (collection, space, declaration),
             ).fetchone()
         return str(row[0]) if row else None
+
+    def questions_left_out(self, collection: str, space: str, declaration: str) -> str:
+        """Return the version of the questions that the newest snapshot of a declaration does not ask."""
+        with self.database.connect() as connection:
+            row = connection.execute(
+                self.database.compose(
+                    "select questions from {ops}.training_draws where collection = %s and space = %s "
+                    "and declaration = %s"
+                ),
+                (collection, space, declaration),
+            ).fetchone()
+        return str(row[0]) if row else ""
 
     def save_training(
         self, key: str, collection: str, space: str, *, training_set: str, base: str, checkpoint: str, result: Json

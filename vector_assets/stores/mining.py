@@ -27,8 +27,9 @@ OTHERS = 50_000
 
 
 def with_mined(
-    workspace: Workspace, collection: Collection, space: str, training_set: TrainingSet, rows: Iterable[PairRow]
-) -> TrainingSet:
+    workspace: Workspace, collection: Collection, space: str, training_set: TrainingSet, rows: Iterable[PairRow], *,
+    evaluated: Sequence[str] = (),
+) -> TrainingSet:  # fmt: skip
     """Return the set with hard negatives where the space declares them, else as it is.
 
     The live generation ranks: its vectors are read where they are of just this text, and made with its checkpoint where
@@ -48,7 +49,7 @@ def with_mined(
     encoder: Encoder
     if live and part and ranks:
         encoder = ranks
-        others = _others(training_set, rows, declared.train)
+        others = _others(training_set, rows, declared.train, evaluated)
         known = _stored(workspace, live, part, [*corpus.documents, *others])
         first = len(corpus.documents)
         there = [(text, known[first + place]) for place, text in enumerate(others) if first + place in known]
@@ -75,9 +76,11 @@ def with_mined(
     )  # fmt: skip
 
 
-def _others(training_set: TrainingSet, rows: Iterable[PairRow], training: Training) -> list[str]:
+def _others(
+    training_set: TrainingSet, rows: Iterable[PairRow], training: Training, evaluated: Sequence[str]
+) -> list[str]:
     """Return the texts of rows that no pair names and that are not held out; as many as are looked at, by seed."""
-    texts = [row.document for row in outside_of(training_set, rows, training, Counter())]
+    texts = [row.document for row in outside_of(training_set, rows, training, Counter(), evaluated=evaluated)]
     if len(texts) <= OTHERS:
         return texts
     drawn = np.random.default_rng([training.seed, 3]).permutation(len(texts))[:OTHERS]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
 from psycopg import sql
 
 from vector_assets.embedding.text import row_text
-from vector_assets.encoder.image.decode import is_readable
-from vector_assets.errors import SourceError
+from vector_assets.encoder.image.decode import decode
+from vector_assets.encoder.image.perceptual import perceptual_hash
+from vector_assets.errors import NotEncodable, SourceError
 from vector_assets.records import Key, Value
 from vector_assets.source.clicks import NEEDED, Impression, as_impression, read_clicks
 from vector_assets.source.columns import require_columns, text_of
 from vector_assets.source.judged import read_graded
-from vector_assets.source.keys import row_key
-from vector_assets.source.pairs_file import collect_labels, read_labels, read_pairs, read_triplets
+from vector_assets.source.keys import parse_key, row_key
+from vector_assets.source.pairs_file import FilePair, collect_labels, read_labels, read_pairs, read_triplets
 from vector_assets.source.sql_connection import read_columns, read_url
 from vector_assets.source.values import convert
 from vector_assets.spec import UNLABELLED, Clicks, Collection, FieldPairs, LabelsFile, Relevance, Training
@@ -27,6 +29,7 @@ from vector_assets.stores.relation import Relation
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.clicks import pairs_from_clicks
 from vector_assets.training.pairs import PairRow
+from vector_assets.training.texts import hash_of, text_digest
 from vector_assets.training.unlabelled import asked_by_own_words
 
 #: More than this would weigh more than a million times what grade 1 does: a column of ids, not of grades.
@@ -58,16 +61,18 @@ class TrainingRows:
         elif training.clicks is not None:
             yield from self._clicked(training.clicks)
         elif training.triplets is not None:
-            for one in read_triplets(resolve(training.triplets), timed=timed):
+            for one, key in self._with_rows(read_triplets(resolve(training.triplets), timed=timed)):
                 group = one.group or one.query  # what answers one query stays together
-                yield PairRow("", one.query, one.document, group, negatives=one.negatives, time=one.time)
+                yield PairRow(key, one.query, one.document, group, negatives=one.negatives, time=one.time)
         elif isinstance(training.pairs, FieldPairs):
             for row, asks in self._rows(training.pairs.query):
                 yield PairRow(row.key, str(asks or ""), row.document, row.group, time=row.time)
         else:
             assert training.pairs is not None
-            for one in read_pairs(resolve(training.pairs), timed=timed):
-                yield PairRow("", one.query, one.document, one.group or "", time=one.time)
+            for one, key in self._with_rows(read_pairs(resolve(training.pairs), timed=timed)):
+                # By what the line says, not by a row that was found: rows come and go, and a pair stays in its split.
+                group = one.group or one.id or hash_of(0, one.document.strip())
+                yield PairRow(key, one.query, one.document, group, time=one.time)
 
     def texts(self) -> Iterator[PairRow]:
         """Stream the text of every row, with its group and time where rows have one of the split's kind."""
@@ -76,7 +81,7 @@ class TrainingRows:
 
     def _labelled_by_field(self, field: str) -> Iterator[PairRow]:
         for row, label in self._rows(field):
-            yield PairRow(row.key, "", row.document, row.group, "" if label is None else str(label), time=row.time)
+            yield replace(row, label="" if label is None else str(label))
 
     def _labelled_outside(self, declared: LabelsFile) -> Iterator[PairRow]:
         where, key = self._place(declared, "labels"), self._relation.key
@@ -91,12 +96,39 @@ class TrainingRows:
                     ),
                     key,
                 )
+        named, ambiguous = len(labels), 0
         for row, _ in self._rows():
-            yield PairRow(row.key, "", row.document, row.group, labels.pop(row.key, ""), time=row.time)
-        if labels:
-            raise SourceError(
-                f"{where}: row {next(iter(labels))} is not in {self._collection.name}, nor are {len(labels) - 1} others"
-            )
+            label = labels.pop(row.key, "")
+            if label is None:
+                ambiguous += 1
+            else:
+                yield replace(row, label=label)
+        self.report.update({"unknown_row": len(labels), "ambiguous": ambiguous})
+        self._some_known(named - len(labels), named, where)
+
+    def _with_rows(self, lines: Iterable[FilePair]) -> Iterator[tuple[FilePair, str]]:
+        """Give each line of a file the key of the row that answers: the one that it names, or the first of its text.
+
+        The key is "" where there is none; such a pair is learned from and counted, but no generation can be asked it.
+        """
+        pairs, relation = list(lines), self._relation
+        named = [row_key(parse_key(one.id, relation.key, one.where)) if one.id else "" for one in pairs]
+        digests = [b"" if one.id else text_digest(one.document) for one in pairs]
+        ids, texts = set(named), set(digests)
+        there: set[str] = set()
+        first: dict[bytes, str] = {}
+        for row, _ in self._rows():
+            if row.key in ids:
+                there.add(row.key)
+            digest = text_digest(row.document)
+            if digest in texts:
+                first.setdefault(digest, row.key)
+        unknown = 0
+        for one, key, digest in zip(pairs, named, digests, strict=True):
+            found = (key if key in there else "") if one.id else first.get(digest, "")
+            unknown += not found
+            yield one, found
+        self.report["unknown_row"] = unknown
 
     def _judged(self, declared: Relevance) -> Iterator[PairRow]:
         """Stream a pair for each document judged high enough, weighing 2^grade - 1: what nDCG gains by it."""
@@ -203,21 +235,22 @@ class TrainingRows:
                 of_field = values.pop(0) if field is not None else None
                 group = str(values.pop(0) or "") if by is not None else ""
                 time = values.pop(0) if by_time is not None else None
-                document = self._document(values, needed=field is None or of_field is not None)
+                document, looks = self._document(values, needed=field is None or of_field is not None)
                 row = PairRow(
-                    row_key(cast(Key, found[:size])), "", document, group,
+                    row_key(cast(Key, found[:size])), "", document, group, looks=looks,
                     time=cast(datetime | None, convert(time, "datetime")),  # a column in place may be a date
                 )  # fmt: skip
                 yield row, of_field
 
-    def _document(self, values: Sequence[Value], *, needed: bool) -> str:
-        """Return a row's text, or the name of its image; "" where there is none, or a broken one."""
+    def _document(self, values: Sequence[Value], *, needed: bool) -> tuple[str, int | None]:
+        """Return a row's text, or name and perceptual hash of its image; "" where there is none, or a broken one."""
         if not self._of_images:
-            return row_text(values)
+            return row_text(values), None
         (image,) = values
         if not needed or not isinstance(image, bytes):
-            return ""
-        if not is_readable(image):
+            return "", None
+        try:
+            return name_of(image), perceptual_hash(decode(image))
+        except NotEncodable:
             self.report["broken_image"] = self.report.get("broken_image", 0) + 1
-            return ""
-        return name_of(image)
+            return "", None

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from vector_assets.errors import NotFound
 from vector_assets.records import TrainingSet
 from vector_assets.spec import UNLABELLED, Collection, Split, Training
+from vector_assets.stores.evaluated import evaluated_questions, version_of
 from vector_assets.stores.mining import with_mined
 from vector_assets.stores.revisions import revise_moved
 from vector_assets.stores.training_rows import TrainingRows
 from vector_assets.stores.workspace import Workspace
+from vector_assets.training.evaluated import without_evaluated
 from vector_assets.training.pairs import pairs_from_rows
 from vector_assets.training.unlabelled import with_unlabelled
 
@@ -29,32 +31,54 @@ class Drawn:
 def draw_training_set(workspace: Workspace, collection: Collection, space: str, *, refresh: bool) -> Drawn:
     """Return the snapshot of this declaration; draw it where there is none, or when asked to.
 
-    Drawn anew while the space's checkpoint does not give its canaries, it is for another one: the revision is raised.
+    What asks a question that the collection is judged by is left out. Where other questions are declared than when a
+    snapshot was drawn, it is kept without what asks those: no row is drawn anew for it. Drawn anew while the space's
+    checkpoint does not give its canaries, it is for another one: the revision is raised.
     """
-    training = training_of(collection, space)
-    declared = declaration_of(collection, space)
+    kept = None if refresh else _kept(workspace, collection, space)
+    if kept:
+        return Drawn(kept, drawn=False)
+    training, declared = training_of(collection, space), declaration_of(collection, space)
     known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
-    if known and not refresh:
-        return Drawn(workspace.checkpoints.training_set(known), drawn=False)
     revision = revise_moved(workspace, collection, space) if known else None
+    questions = evaluated_questions(collection, space)
     rows = TrainingRows(workspace, collection, space, training)
-    training_set = pairs_from_rows(rows.read(), training, rows.report)
-    training_set = with_mined(workspace, collection, space, training_set, rows.texts())
+    training_set = pairs_from_rows(rows.read(), training, rows.report, evaluated=questions)
+    training_set = with_mined(workspace, collection, space, training_set, rows.texts(), evaluated=questions)
     if training.pretrain:
-        training_set = with_unlabelled(training_set, rows.texts(), training)
-    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set)
+        training_set = with_unlabelled(training_set, rows.texts(), training, evaluated=questions)
+    version = version_of(questions)
+    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set, questions=version)
     return Drawn(training_set, drawn=True, revision=revision)
 
 
 def drawn_training_set(workspace: Workspace, collection: Collection, space: str) -> TrainingSet:
-    """Return the newest snapshot of this declaration; raises NotFound where none was drawn."""
-    digest = workspace.checkpoints.latest_training_set(collection.name, space, declaration_of(collection, space))
-    if digest is None:
+    """Return the newest snapshot of this declaration, as ``draw_training_set`` keeps it.
+
+    Raises NotFound where none was drawn.
+    """
+    kept = _kept(workspace, collection, space)
+    if kept is None:
         raise NotFound(
             f"training_set {collection.name}/{space} is not drawn yet; "
             f"run vector-assets materialize {collection.name} --stage training_set"
         )
-    return workspace.checkpoints.training_set(digest)
+    return kept
+
+
+def _kept(workspace: Workspace, collection: Collection, space: str) -> TrainingSet | None:
+    """Return the newest snapshot, without what asks the questions that are declared by now; None without any."""
+    checkpoints, declared = workspace.checkpoints, declaration_of(collection, space)
+    known = checkpoints.latest_training_set(collection.name, space, declared)
+    if known is None:
+        return None
+    kept = checkpoints.training_set(known)
+    questions = evaluated_questions(collection, space)
+    if version_of(questions) != checkpoints.questions_left_out(collection.name, space, declared):
+        kept = without_evaluated(kept, questions, training_of(collection, space))
+        version = version_of(questions)
+        checkpoints.save_training_set(collection.name, space, declared, kept, questions=version, anew=False)
+    return kept
 
 
 def declaration_of(collection: Collection, space: str) -> str:
@@ -71,7 +95,7 @@ def declaration_of(collection: Collection, space: str) -> str:
     for name in given:
         if isinstance(drawn[name], dict):
             drawn[name] = {key: value for key, value in drawn[name].items() if value is not None}
-    for name in ("by_time", "documents"):
+    for name in ("by_time", "documents", "image_bits"):
         if drawn["split"][name] == Split.model_fields[name].default:
             del drawn["split"][name]
     if training.pretrain:

@@ -31,6 +31,12 @@ def require_pairs(
         if len(splits[name]) < 2:
             counts = {reason: count for reason, count in report.items() if not reason.startswith(("rows", "position_"))}
             left_out = ", ".join(f"{reason} {count}" for reason, count in counts.items() if count)
+            if name != "test" and report.get("evaluated"):
+                raise SpecError(
+                    f"train: {len(splits[name])} pairs in {name}, at least 2 are needed: {report['evaluated']:g} ask "
+                    "what evaluation: or scores: ask, which no training may see; expected other questions, such as "
+                    f"those of a train set (of {report.get('rows', 0):g} rows left out: {left_out})"
+                )
             raise SpecError(
                 f"train.split: {len(splits[name])} pairs in {name}, at least 2 are needed; "
                 f"of {report.get('rows', 0)} rows left out: {left_out or 'none'}; "

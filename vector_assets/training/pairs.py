@@ -6,11 +6,13 @@ In this order, each step counted in the report:
     one stays with the negatives of all. A negative that answers the same query elsewhere is none. Of labelled texts
     those without a label are left out, and all that stand there with two labels.
 2.  Whole groups go to test, validation or train: by name, by a hash of seed and group, or by time (``splits.py``).
+    Validation and train lose what asks a question that the collection is judged by, or nearly does (``evaluated``).
 3.  Test and validation are cut to ``max_test`` and ``max_validation`` pairs, drawn by seed.
 4.  A validation pair that resembles a test pair is removed; then a train pair that resembles any held-out one.
     To resemble is a cosine of at least ``split.duplicates`` between the sets of word 3-grams of the two queries, or of
     the two documents (unless these are declared shared). A text of one or two words is its own only 3-gram. Train loses
-    negatives that resemble a held-out document as well.
+    negatives that resemble a held-out document as well. Images resemble each other when their perceptual hashes differ
+    in at most ``split.image_bits`` of 64 bits.
 5.  Train is cut to ``max_pairs``, drawn by seed.
 6.  Weights are divided by their mean in train.
 
@@ -31,7 +33,7 @@ from datetime import datetime
 
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Training
-from vector_assets.training.duplicates import resembling
+from vector_assets.training.duplicates import asking, looking_alike, resembling
 from vector_assets.training.enough import SPLITS, require_labels, require_pairs
 from vector_assets.training.splits import places_of
 from vector_assets.training.texts import hash_of, plain
@@ -42,7 +44,7 @@ class PairRow:
     """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be "".
 
     A labelled text has a label in place of a query. ``weight`` is above 0, on any scale. Rows that are split by time
-    have one.
+    have one. Of an image ``document`` is its name and ``looks`` its perceptual hash.
     """
 
     key: str
@@ -53,14 +55,20 @@ class PairRow:
     negatives: tuple[str, ...] = ()
     weight: float = 1.0
     time: datetime | None = None
+    looks: int | None = None
 
 
 def pairs_from_rows(
-    rows: Iterable[PairRow], training: Training, known: Mapping[str, float] | None = None
+    rows: Iterable[PairRow],
+    training: Training,
+    known: Mapping[str, float] | None = None,
+    *,
+    evaluated: Sequence[str] = (),
 ) -> TrainingSet:
     """Return the training set. Raises SpecError for an unknown group and for a split without pairs.
 
     ``known`` is what is to be reported beside: it is read once the rows are, and may be filled while they are.
+    ``evaluated`` are the questions that the collection is judged by.
     """
     report: Counter[str] = Counter()
     labelled = training.labels is not None
@@ -68,6 +76,10 @@ def pairs_from_rows(
     told = {**report, **(known or {})}
     splits = _split(kept, training, report)
     dated = {f"{name}_from": _earliest(splits[name]) for name in ("validation", "test") if training.split.by_time}
+    for name in ("validation", "train") if evaluated else ():
+        asked = asking(splits[name], evaluated, training)
+        splits[name] = [row for row, one in zip(splits[name], asked, strict=True) if not one]
+        report["evaluated"] += sum(asked)
     for name in ("test", "validation"):
         most = training.max_test if name == "test" else training.max_validation
         splits[name] = _cap(splits[name], most, name, training.seed, report)
@@ -167,7 +179,8 @@ def _labelled(rows: Iterable[PairRow], training: Training, report: Counter[str])
         elif training.split.by_time and row.time is None:
             report["no_time"] += 1
         elif plain(document) not in found:
-            found[plain(document)] = PairRow(row.key, "", document, row.group or row.key, label, time=row.time)
+            group = row.group or row.key
+            found[plain(document)] = PairRow(row.key, "", document, group, label, time=row.time, looks=row.looks)
         else:
             first = found[plain(document)]
             if first is not None and first.label != label:
@@ -210,7 +223,11 @@ def _without(
         return rows
     threshold, apart = training.split.duplicates, training.split.documents == "apart"
     alike = [False] * len(rows)
-    if apart:
+    if rows[0].looks is not None:
+        there = [row.looks for row in held_out if row.looks is not None]
+        here = [row.looks for row in rows if row.looks is not None]
+        alike = [bool(one) for one in looking_alike(here, there, training.split.image_bits)]
+    elif apart:
         alike = _alike([row.document for row in rows], held_out, threshold)
     if any(row.query for row in held_out):  # labelled texts have none
         asked = resembling([row.query for row in rows], [row.query for row in held_out], threshold)

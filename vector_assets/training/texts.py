@@ -19,6 +19,11 @@ def hash_of(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def text_digest(text: str) -> bytes:
+    """Return 32 bytes that two texts share when they are exact duplicates."""
+    return hashlib.sha256(plain(text.strip()).encode("utf-8", "surrogatepass")).digest()
+
+
 def some(groups: Sequence[str]) -> str:
     """Return the first names of many, for a message."""
     return ", ".join(groups[:8]) + (f", … {len(groups)} in all" if len(groups) > 8 else "")

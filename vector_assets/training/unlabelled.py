@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.duplicates import resembling
+from vector_assets.training.duplicates import asking, resembling
 from vector_assets.training.pairs import PairRow, _cap, _split, pairs_digest
 
 #: Share of a text's words that a question made of it keeps: what TSDAE leaves of a text.
 KEPT_WORDS = 0.4
 
 
-def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training: Training) -> TrainingSet:
+def with_unlabelled(
+    training_set: TrainingSet, rows: Iterable[PairRow], training: Training, *, evaluated: Sequence[str] = ()
+) -> TrainingSet:
     """Return the set with the texts of rows outside of its pairs, as pairs of the split "unlabelled"."""
     assert training.pretrain is not None
     report: Counter[str] = Counter()
-    kept = outside_of(training_set, rows, training, report)
+    kept = outside_of(training_set, rows, training, report, evaluated=evaluated)
     kept = _cap(kept, training.pretrain.texts, "unlabelled", training.seed, report)
     report["unlabelled"] = len(kept)
     pairs = (*training_set.pairs, *(Pair("", row.document, row.group, "unlabelled", row.key) for row in kept))
@@ -30,12 +32,14 @@ def with_unlabelled(training_set: TrainingSet, rows: Iterable[PairRow], training
 
 
 def outside_of(
-    training_set: TrainingSet, rows: Iterable[PairRow], training: Training, report: Counter[str]
-) -> list[PairRow]:
+    training_set: TrainingSet, rows: Iterable[PairRow], training: Training, report: Counter[str], *,
+    evaluated: Sequence[str] = (),
+) -> list[PairRow]:  # fmt: skip
     """Return the rows outside of a set's pairs, each text once, none of which is held out.
 
-    Left out are texts of held-out rows and groups, and what resembles a held-out document or query; where the pairs
-    come from a file, rows have no group of its kind, and likeness alone decides.
+
+    Left out are texts of held-out rows and groups, and what resembles a held-out document or query, or a question that
+    is ``evaluated``; where the pairs come from a file, rows have no group of its kind, and likeness alone decides.
     """
     held_out = training_set.split("validation") + training_set.split("test")
     own = {pair.document for pair in training_set.split("train")}
@@ -52,7 +56,12 @@ def outside_of(
     there = [text for pair in held_out for text in (pair.document, pair.query) if text]
     alike = resembling([row.document for row in kept], there, training.split.duplicates)
     report["near_duplicate_unlabelled"] = int(alike.sum())
-    return [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
+    kept = [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
+    if evaluated:
+        asked = asking(kept, evaluated, training)
+        kept = [row for row, one in zip(kept, asked, strict=True) if not one]
+        report["evaluated"] = int(training_set.report.get("evaluated", 0)) + sum(asked)
+    return kept
 
 
 def pretraining_texts(training_set: TrainingSet, training: Training) -> list[str]:
