@@ -37,7 +37,6 @@ def outside_of(
 ) -> list[PairRow]:  # fmt: skip
     """Return the rows outside of a set's pairs, each text once, none of which is held out.
 
-
     Left out are texts of held-out rows and groups, and what resembles a held-out document or query, or a question that
     is ``evaluated``; where the pairs come from a file, rows have no group of its kind, and likeness alone decides.
     """
