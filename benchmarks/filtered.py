@@ -5,6 +5,10 @@ the generation), ``strict`` (the same in strict_order) and ``exact`` (btree on t
 search.<collection>(…) with a filter on a copied column, and on one that only the source has. The rows of the filter
 ``near`` all lie as far from the question as there are.
 
+The column ``part`` has the values 1, 3 and 10 in as many per cent of the rows, each with a partial index; ``plain``
+has the same values and none. There ``ours`` asks plain, ``ours, partial`` asks part, and ``partial`` is that index by
+hand, at the width that was measured for it.
+
     python benchmarks/filtered.py --rows 200000 --vectors vectors.npy --queries queries.npy --json filtered.json
 
 Vectors are tiled with noise up to --rows; without --vectors they are drawn around 2,000 centres. A home of its own
@@ -36,6 +40,7 @@ from vector_assets.spec import Collection
 from vector_assets.stores.measuring import measure_newest
 from vector_assets.stores.workspace import Workspace, open_workspace
 
+PARTS = (1, 3, 10)  # per cent of the rows
 SHARES = (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.5, 1.0)
 Answer = list[tuple[int, float]]
 
@@ -88,23 +93,29 @@ def build(workspace: Workspace, table: Vectors) -> Store:
         {
             "name": "filtered",
             "source": {"kind": "postgres", "table": "filtered"},
-            "fields": {"title": "text", "rank": "number", "other": "number", "near": "number"},
-            "filters": ["rank", "near"],
+            "fields": {
+                "title": "text", "rank": "number", "other": "number", "near": "number", "part": "number",
+                "plain": "number",
+            },
+            "filters": ["rank", "near", "part", "plain"],
             "spaces": {"text": {"fields": ["title"]}},
-            "index": {"recall": 0.98},
+            "index": {"recall": 0.98, "partial": {"part": list(PARTS)}},
             "evaluation": {"synthetic": 0},
         }
-    )
+    )  # fmt: skip
     with psycopg.connect(workspace.addresses.database.libpq, autocommit=True) as connection:
         if connection.execute("select to_regclass('filtered')").fetchone() == (None,):
             connection.execute(
-                "create table filtered (id bigint primary key, title text, rank integer, other integer, near integer)"
+                "create table filtered (id bigint primary key, title text, rank integer, other integer, near integer, "
+                "part integer, plain integer)"
             )
             near = (table @ table[0]).argsort().argsort()
             ranks = np.random.default_rng(1).permutation(rows)
+            parts = np.random.default_rng(2).permutation(np.repeat([*PARTS, 0], per_cent(rows)))
             with connection.cursor().copy("copy filtered from stdin") as copy:
                 for number in range(rows):
-                    copy.write_row((number, str(number), int(ranks[number]), int(ranks[number]), int(near[number])))
+                    rank, part = int(ranks[number]), int(parts[number])
+                    copy.write_row((number, str(number), rank, rank, int(near[number]), part, part))
             connection.execute("create index on filtered (other)")
             connection.execute("vacuum analyze filtered")
     store = TableStore(workspace, collection, table.shape[1])
@@ -120,6 +131,33 @@ def build(workspace: Workspace, table: Vectors) -> Store:
         promote(store, store.catch_up, because="benchmark")
     store.workspace.generations.refresh_views(collection, store.all()[0], store.relation)  # as the code is now
     return store
+
+
+def per_cent(rows: int) -> list[int]:
+    """How many rows have each of PARTS, and how many none of them."""
+    counts = [rows * part // 100 for part in PARTS]
+    return [*counts, rows - sum(counts)]
+
+
+def part_arms(name: str, part: int, *, ef: int, narrow: int) -> dict[str, tuple[list[str], str]]:
+    """The same for one value, whose rows have a partial index that is searched at ``narrow``."""
+
+    def near(column: str) -> str:
+        return (
+            f"select k1, 1 - (vector <=> %(q)s) from embedding.{name} where f_{column} = {part} "
+            "order by vector <=> %(q)s limit 10"
+        )
+
+    ours = "select id, score from search.filtered(%(q)s, 10, filter => %(tree)s)"
+    relaxed = ["set enable_sort = off", "set hnsw.iterative_scan = relaxed_order"]
+    found = f"select k1, 1 - (vector <=> %(q)s) from embedding.{name} where f_plain = {part}"
+    return {
+        "ours": ([], ours),
+        "ours, partial": ([], ours.replace("tree", "parted")),
+        "iterative": ([*relaxed, f"set hnsw.ef_search = {ef}"], near("plain")),
+        "partial": ([*relaxed, f"set hnsw.ef_search = {narrow}"], near("part")),
+        "exact": ([], f"with m as materialized ({found}) select * from m order by 2 desc limit 10"),
+    }
 
 
 def arms(name: str, column: str, ef: int) -> dict[str, tuple[list[str], str]]:
@@ -144,15 +182,22 @@ def measure(store: Store, table: Vectors, queries: Vectors, shares: tuple[float,
         register_vector(connection)
         columns = {
             column: np.array(connection.execute(f"select {column} from filtered order by id").fetchall())[:, 0]
-            for column in ("rank", "near")
+            for column in ("rank", "near", "part")
         }
         connection.execute("select '[1]'::vector <=> '[1]'::vector")
-        for column, share in [("rank", one) for one in shares] + [("near", 0.01), ("near", 0.1), ("near", 0.3)]:
-            ways = arms(generation.table, column, generation.ef_search or 40)
+        widths = partial_widths(store)
+        near = [("near", 0.01), ("near", 0.1), ("near", 0.3)]
+        for column, share in [("part", one / 100) for one in PARTS] + [("rank", one) for one in shares] + near:
+            ef, part = generation.ef_search or 40, round(100 * share)
             below = max(10, int(share * len(table)))
-            matching = np.flatnonzero(columns[column] < below)
+            if column == "part":
+                ways = part_arms(generation.table, part, ef=ef, narrow=widths[part])
+                matching = np.flatnonzero(columns["part"] == part)
+            else:
+                ways = arms(generation.table, column, ef)
+                matching = np.flatnonzero(columns[column] < below)
             # The rows with a small "near" are the farthest from row 0: ask what lies close to that.
-            asked = queries if column == "rank" else vectors_like(table[0], len(queries))
+            asked = queries if column != "near" else vectors_like(table[0], len(queries))
             right = [set(matching[np.argsort(-(table[matching] @ q))[:10]]) for q in asked]
             recall: dict[str, list[float]] = {way: [] for way in ways}
             taken: dict[str, list[float]] = {way: [] for way in ways}
@@ -167,7 +212,12 @@ def measure(store: Store, table: Vectors, queries: Vectors, shares: tuple[float,
                     values = {
                         "q": Vector(q),
                         "below": below,
-                        "tree": Jsonb({"field": column, "op": "<", "value": below}),
+                        "tree": Jsonb(
+                            {"field": "plain", "op": "=", "value": part}
+                            if column == "part"
+                            else {"field": column, "op": "<", "value": below}
+                        ),
+                        "parted": Jsonb({"field": "part", "op": "=", "value": part}),
                         "source": Jsonb({"field": "other", "op": "<", "value": below}),
                     }
                     started = time.perf_counter()
@@ -188,6 +238,16 @@ def measure(store: Store, table: Vectors, queries: Vectors, shares: tuple[float,
                         f"more, p50 {line['p50']:.2f} ms, p99 {line['p99']:.2f} ms"
                     )
     return lines
+
+
+def partial_widths(store: Store) -> dict[int, int]:
+    """Of each value with a partial index the width that was measured for it; says what is known of each."""
+    generation = next(one for one in store.all() if one.state == "live")
+    found = {}
+    for one in store.workspace.generations.measures(generation)["partial"]:  # type: ignore[attr-defined]
+        print(f"partial index of {one['field']} = {one['value']}, {one['bytes'] / 2**20:.1f} MiB: {one['said']}")
+        found[int(one["value"])] = int(one["recall"]["ef_search"])
+    return found
 
 
 def vectors_like(one: Vectors, count: int) -> Vectors:

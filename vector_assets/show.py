@@ -204,11 +204,29 @@ def show_status(console: Console, found: Mapping[str, Status]) -> None:
             console.print(f"  index: {status.index}, {status.index_bytes / 2**20:,.1f} MiB{changed}")
         if status.index_worn:
             console.print(f"  maintenance will build the index anew: {status.index_worn}", soft_wrap=True)
+        _show_partial(console, status)
         if status.truncated:
             console.print(f"  {status.truncated:,} vectors are of texts that the encoder cut off")
         console.print(f"  decision: {status.decision} ({status.reason})", soft_wrap=True, markup=False)
         for space, digest in status.checkpoints.items():
             console.print(f"  {space}: checkpoint {digest[:12]}")
+
+
+def _show_partial(console: Console, status: Status) -> None:
+    """Print a line per partial index, and per value for which one would pay."""
+    for each in status.partial:
+        console.print(
+            f"  partial index {each['field']} = {each['value']}: {each['said']}", soft_wrap=True, markup=False
+        )
+    for one in status.partial_proposed:
+        unit = "rows compared" if one.way == "exact" else "entries of the index looked at"
+        console.print(
+            f"  a partial index would pay: {one.field} = {one.value}, {one.vectors:,} vectors ({one.share:.1%}), "
+            f"{one.bytes / 2**20:,.1f} MiB; {one.looked_at:,} {unit} now, {one.looked_at_then:,} then, "
+            f"about {one.ms} ms and {one.ms_then} ms; under index: {one.declare}",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def show_arms(console: Console, arms: Sequence[Arm]) -> None:

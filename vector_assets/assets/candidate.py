@@ -118,8 +118,26 @@ def _metadata(collection: Collection, measured: Measured) -> dict[str, dg.Metada
     if recalls:
         found["recall"] = table([dict(row) for row in recalls])
         found |= numbers({"recall@10": recalls[-1]["mean"], "worst_recall@10": recalls[-1]["worst"]})
+    found |= _partial(values)
     if measured.decision.comparison:
         found["compared"] = comparison_table(measured.decision.comparison, old="before", new="candidate")
+    return found
+
+
+def _partial(values: Mapping[str, object]) -> dict[str, dg.MetadataValue]:
+    """What is known of the partial indexes, and for which values one would pay."""
+    found: dict[str, dg.MetadataValue] = {}
+    there = cast(list[dict[str, Any]], values.get("partial") or [])
+    if there:
+        shown = [
+            {"value": f"{each['field']} = {each['value']}", "bytes": each["bytes"], "used": each["used"],
+             "said": each["said"]}
+            for each in there
+        ]  # fmt: skip
+        found["partial_indexes"] = table(shown)
+    proposed = cast(list[dict[str, Any]], values.get("partial_proposed") or [])
+    if proposed:
+        found["partial_indexes_proposed"] = table([{**each, "value": str(each["value"])} for each in proposed])
     return found
 
 

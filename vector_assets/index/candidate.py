@@ -11,6 +11,7 @@ import numpy as np
 from vector_assets.index.comparing import Asked, Asks, Compared, Compares, compare
 from vector_assets.index.decide import decide, decide_first, remark, weigh_words
 from vector_assets.index.integrity import Checked, check_norms, check_recall
+from vector_assets.index.partial import MeasuredPartial, PartialIndexes, measure_partials
 from vector_assets.index.recall import Found, Recall, choose_ef_search, questions_of
 from vector_assets.records import Comparison, Decision, Generation, Vectors
 from vector_assets.spec import Collection, Evaluation
@@ -70,6 +71,10 @@ class CandidateStore(Compares, Protocol):
         """Build the index anew with more links, beside the one in use."""
         ...
 
+    def partial(self, generation: Generation) -> PartialIndexes:
+        """Return the declared partial indexes of a generation."""
+        ...
+
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
         ...
@@ -102,6 +107,7 @@ class CandidateReport:
     generation: Generation
     built: BuiltIndex
     recalls: tuple[Recall, ...]
+    partials: tuple[MeasuredPartial, ...]
     checks: tuple[Checked, ...]
     compared: Compared
     decision: Decision
@@ -143,6 +149,7 @@ def measure_candidate(
         log(_built(generation, built))
         recalls, recall_check = _recall(collection, generation, store, queries, built.widths)
     log(recall_check.summary)
+    partials = measure_partials(store.partial(generation), queries, collection.index, log=log)
     checks = (
         store.check_coverage(generation),
         check_norms(store.worst_norm(generation), dims=generation.dims, vector_type=generation.vector_type),
@@ -156,7 +163,7 @@ def measure_candidate(
     )  # fmt: skip
     decision = _decide(generation, live, compared, trained)
     log(f"{decision.decision}: {decision.reason}")
-    return CandidateReport(generation, built, recalls, checks, compared, decision)
+    return CandidateReport(generation, built, recalls, partials, checks, compared, decision)
 
 
 def _decide(

@@ -19,6 +19,7 @@ from vector_assets.spec.head import LABELLED
 from vector_assets.spec.index import Index
 from vector_assets.spec.labels import FieldPairs
 from vector_assets.spec.lexical import LexicalFields
+from vector_assets.spec.partial import PartialIndex, partial_indexes, wrong_partial
 from vector_assets.spec.scores import RetrievalTask, Scores, StsTask
 from vector_assets.spec.searching import Searching
 from vector_assets.spec.source import PYTHON_CODE_FIELDS, FileSource, PythonCodeSource, QueueSource, Source, SqlSource
@@ -76,12 +77,18 @@ class Collection(Spec):
         used = {name for space in self.spaces.values() for name in space.fields} | set(self.filters)
         return tuple(name for name in self.fields if name in used)
 
+    @property
+    def partial_indexes(self) -> tuple[PartialIndex, ...]:
+        """The values that have an index of their own, in declared order, each in the type of its field."""
+        return partial_indexes(self.index.partial, self.fields)
+
     @model_validator(mode="after")
     def _names_refer(self) -> Collection:
         for wrong in (
             *self._reserved(), *self._unknown_fields(), *self._wrong_for_source(), *self._chunked_twice(),
             *self._misplaced_images(), *self._cannot_retrain(), *self._cannot_score(), *self._wordless(),
             *self._cannot_chunk(), *self._unlabelled(),
+            *wrong_partial(self.index.partial, self.fields, self.filters),
         ):  # fmt: skip
             raise ValueError(wrong)
         return self

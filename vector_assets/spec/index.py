@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictFloat, StrictInt, StrictStr, model_validator
 
-from vector_assets.spec.base import Spec
+from vector_assets.spec.base import ColumnName, Spec
 
 IndexType = Literal["hnsw", "ivfflat", "exact"]
 Precision = Literal["float32", "half", "binary"]
@@ -39,9 +39,16 @@ class Index(Spec):
     worst_recall: float | None = Field(
         default=None, gt=0, le=1, description="The same for the worst query, when declared."
     )
+    partial: dict[ColumnName, list[StrictStr | StrictInt | StrictFloat]] = Field(
+        default={},
+        description="Values of fields under filters: that get a graph of their own, over the rows that have the value: "
+        "{topic: [cs, math]}. vector-assets status proposes those that pay. Only with type hnsw, at most 20.",
+    )
 
     @model_validator(mode="after")
     def _bits_are_for_graphs(self) -> Index:
         if self.precision == "binary" and self.type != "hnsw":
             raise ValueError(f"index.precision: binary is not offered with type {self.type}; expected type hnsw")
+        if self.partial and self.type != "hnsw":
+            raise ValueError(f"index.partial: is not offered with type {self.type}; expected type hnsw")
         return self

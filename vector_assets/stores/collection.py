@@ -24,6 +24,7 @@ from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
 from vector_assets.stores.lexical.rankings import word_rankings
 from vector_assets.stores.lexical.sync import LexicalReport
+from vector_assets.stores.partial_indexes import PartialIndexStore
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.row_texts import row_texts, text_fields
 from vector_assets.stores.sync import GenerationSync
@@ -98,6 +99,14 @@ class CollectionStore(CollectionEncoders):
     def build_larger(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index anew with more links, beside the one in use."""
         return self.workspace.indexes.rebuild(generation, larger=True, log=log)
+
+    def partial(self, generation: Generation) -> PartialIndexStore:
+        """Return the declared partial indexes of a generation."""
+        known = self.workspace.generations.measures(generation).get("partial") or []
+        return PartialIndexStore(
+            self.workspace.database, self.collection, self.relation, generation,
+            cast(list[Mapping[str, object]], known),
+        )  # fmt: skip
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""

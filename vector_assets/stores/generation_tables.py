@@ -125,6 +125,8 @@ class GenerationTables:
                     present = _types(connection, table)
                     for name, kind in wanted.items():
                         if present.get(name) != kind:
+                            if name in filters:
+                                _drop_partial(connection, table, name)
                             connection.execute(
                                 sql.SQL("alter table {0} alter column {1} type {2} using {3}").format(
                                     table, sql.Identifier(name), sql.SQL(kind),
@@ -147,6 +149,19 @@ class GenerationTables:
         """The rows were changed by other ways than a sync: count them anew, compare them all."""
         self.contents.forget(connection, generation)
         self.cursors.forget(connection, generation.collection, str(generation.number))
+
+
+def _drop_partial(connection: Connection, table: sql.Identifier, column: str) -> None:
+    """Drop the partial indexes over a column: their conditions are of its old type. The next build makes them anew."""
+    rows = connection.execute(
+        "select distinct i.indexrelid::regclass::text from pg_index i "
+        "join pg_depend d on d.objid = i.indexrelid and d.classid = 'pg_class'::regclass "
+        "and d.refobjid = i.indrelid join pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid "
+        "where i.indrelid = %s::regclass and i.indpred is not null and a.attname = %s",
+        (table.as_string(connection), column),
+    ).fetchall()
+    for (index,) in rows:
+        connection.execute(sql.SQL("drop index {}").format(sql.SQL(str(index))))
 
 
 def _types(connection: Connection, table: sql.Identifier) -> dict[str, str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from vector_assets.errors import DatabaseError
 from vector_assets.index.recall import Found
 from vector_assets.index.size_planner import (
     EF_CONSTRUCTION,
@@ -24,17 +20,12 @@ from vector_assets.index.size_planner import (
     widths,
 )
 from vector_assets.records import Generation, Vectors
-from vector_assets.runtime.machine import machine
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.filter_indexes import build_filter_indexes
 from vector_assets.stores.index_asking import ask
 from vector_assets.stores.index_health import Health, changes, read_health
-from vector_assets.stores.index_progress import told
+from vector_assets.stores.index_making import IndexMaker, Log
 from vector_assets.stores.relation import Relation
-from vector_assets.stores.search_sql.nearest import indexed
-
-Log = Callable[[str], None]
-_WAIT = 0.5  # seconds between two looks whether another build of the same index has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,112 +69,31 @@ class IndexStore:
 
     def _made(self, generation: Generation, log: Log | None, *, renew: bool, larger: bool) -> Built:
         table = self.database.names.table("embedding", generation.table)
-        with self.database.connect(autocommit=True) as connection, self._alone(connection, generation):
-            for line in build_filter_indexes(connection, generation, self.database.names):
-                if log is not None:
-                    log(line)
-            rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
-            memory = index_memory_mb(
-                rows, generation.dims, precision=generation.precision, index_type=generation.index_type,
-                m=LARGE_M if larger else M,
-            )  # fmt: skip
-            if generation.index_type == "exact":
+        with self.database.connect(autocommit=True) as connection:
+            maker = IndexMaker(self.database, connection, generation)
+            with maker.alone():
+                for line in build_filter_indexes(connection, generation, self.database.names):
+                    if log is not None:
+                        log(line)
+                rows = _int(connection, sql.SQL("select count(*) from {}").format(table))
+                memory = index_memory_mb(
+                    rows, generation.dims, precision=generation.precision, index_type=generation.index_type,
+                    m=LARGE_M if larger else M,
+                )  # fmt: skip
+                if generation.index_type == "exact":
+                    connection.execute(sql.SQL("analyze {}").format(table))
+                    return Built(0.0, 0, rows, memory)
+                name = index_name(generation)
+                maker.clean(name)
+                options = _options(generation, rows, maker.options(name), larger=larger)
+                seconds = maker.make(name, options, memory_mb=memory, renew=renew, log=log)
                 connection.execute(sql.SQL("analyze {}").format(table))
-                return Built(0.0, 0, rows, memory)
-            name, new = index_name(generation), index_name(generation) + "_new"
-            self._clean(connection, name, new)
-            seconds = 0.0
-            there = self._valid(connection, name) is not None
-            if renew or not there:
-                options = self._options(connection, generation, rows, name if there else None, larger=larger)
-                live = generation.state == "live" or there
-                self._size_session(connection, memory)
-                started = time.perf_counter()
-                self._create(connection, generation, new if there else name, options, beside=live, log=log)
-                if there:
-                    connection.execute(sql.SQL("drop index concurrently {}").format(self._index(name)))
-                    self._rename(connection, new, name)
-                seconds = time.perf_counter() - started
-            connection.execute(sql.SQL("analyze {}").format(table))
-            size = _int(connection, sql.SQL("select pg_relation_size({}::regclass)").format(self._regclass(name)))
-            kept = self._kept_options(connection, name)
-            if seconds:
-                self._record(connection, generation, seconds, rows, size, kept)
+                size, kept = maker.bytes(name), maker.options(name)
+                if seconds:
+                    self._record(connection, generation, seconds, rows, size, kept)
         lists = kept.get("lists", 0)
         tried = widths(generation.index_type, generation.precision, lists=lists)
         return Built(seconds, size, rows, memory, tried, tuple(kept.items()))
-
-    def _create(
-        self, connection: Connection, generation: Generation, name: str, options: dict[str, int], *, beside: bool,
-        log: Log | None,
-    ) -> None:  # fmt: skip
-        given = [sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in options.items()]
-        statement = sql.SQL("create index {} {} on {} using {} ({}) with ({})").format(
-            sql.SQL("concurrently" if beside else ""), sql.Identifier(name),
-            self.database.names.table("embedding", generation.table), sql.SQL(generation.index_type),
-            indexed(generation), sql.SQL(", ").join(given),
-        )  # fmt: skip
-        try:
-            with told(self.database, connection.info.backend_pid, log):
-                connection.execute(statement)
-        except psycopg.OperationalError as error:
-            raise DatabaseError(
-                f"the index of {generation.collection}, generation {generation.number}, was not built: "
-                f"{' '.join(str(error).split())}; run it again, what is left of it is cleaned up then"
-            ) from None
-
-    def _clean(self, connection: Connection, name: str, new: str) -> None:
-        """Drop what killed builds left; a new index that only waits for its name is given it."""
-        if self._valid(connection, name) is False:
-            connection.execute(sql.SQL("drop index concurrently {}").format(self._index(name)))
-        ready = self._valid(connection, new)
-        if ready and self._valid(connection, name) is None:
-            self._rename(connection, new, name)
-        elif ready is not None:
-            connection.execute(sql.SQL("drop index concurrently {}").format(self._index(new)))
-
-    def _options(
-        self, connection: Connection, generation: Generation, rows: int, old: str | None, *, larger: bool
-    ) -> dict[str, int]:
-        """What the index is built with: as large as it was, once it had to be."""
-        if generation.index_type == "ivfflat":
-            return {"lists": lists_of(rows, generation.dims, generation.precision)}
-        if larger or (old and self._kept_options(connection, old).get("m", M) >= LARGE_M):
-            return {"m": LARGE_M, "ef_construction": LARGE_EF_CONSTRUCTION}
-        return {"m": M, "ef_construction": EF_CONSTRUCTION}
-
-    def _kept_options(self, connection: Connection, name: str) -> dict[str, int]:
-        row = connection.execute(
-            "select reloptions from pg_class where oid = to_regclass(%s)", (self._index(name).as_string(connection),)
-        ).fetchone()
-        pairs = [str(each).split("=") for each in (row[0] or []) if row] if row else []  # type: ignore[attr-defined]
-        return {key: int(value) for key, value in pairs}
-
-    @contextmanager
-    def _alone(self, connection: Connection, generation: Generation) -> Iterator[None]:
-        """One build at a time. Asked again and again: who waits in Postgres is waited for by a concurrent build."""
-        what = (f"index/{generation.table}",)
-        while True:
-            row = connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 5))", what).fetchone()
-            if row and row[0]:
-                break
-            time.sleep(_WAIT)
-        try:
-            yield
-        finally:
-            if not connection.closed:
-                connection.execute("select pg_advisory_unlock(hashtextextended(%s, 5))", what)
-
-    def _valid(self, connection: Connection, name: str) -> bool | None:
-        """Whether an index may be used; None where there is none of that name."""
-        row = connection.execute(
-            "select i.indisvalid and i.indisready from pg_index i where i.indexrelid = to_regclass(%s)",
-            (self._index(name).as_string(connection),),
-        ).fetchone()
-        return bool(row[0]) if row else None
-
-    def _rename(self, connection: Connection, old: str, new: str) -> None:
-        connection.execute(sql.SQL("alter index {} rename to {}").format(self._index(old), sql.Identifier(new)))
 
     def _record(
         self, connection: Connection, generation: Generation, seconds: float, rows: int, size: int,
@@ -244,22 +154,19 @@ class IndexStore:
             for name in (generation.table, generation.table + "_rows"):
                 connection.execute(sql.SQL("vacuum (analyze) {}").format(self.database.names.table("embedding", name)))
 
-    def _size_session(self, connection: Connection, memory_mb: int) -> None:
-        connection.execute(sql.SQL("set maintenance_work_mem = {}").format(sql.Literal(f"{memory_mb}MB")))
-        # One worker beside the leader gave 1.2-1.7x, a second nothing (measured on two cores).
-        workers = max(0, min(machine().cores - 1, 4))
-        connection.execute(sql.SQL("set max_parallel_maintenance_workers = {}").format(sql.Literal(workers)))
-
-    def _index(self, name: str) -> sql.Identifier:
-        return self.database.names.table("embedding", name)
-
-    def _regclass(self, name: str) -> sql.Literal:
-        return sql.Literal(self._index(name).as_string(None))
-
 
 def index_name(generation: Generation) -> str:
     """Name of a generation's index."""
     return f"{generation.table}_{generation.index_type}"
+
+
+def _options(generation: Generation, rows: int, old: Mapping[str, int], *, larger: bool) -> dict[str, int]:
+    """What the index is built with: as large as it was, once it had to be."""
+    if generation.index_type == "ivfflat":
+        return {"lists": lists_of(rows, generation.dims, generation.precision)}
+    if larger or old.get("m", M) >= LARGE_M:
+        return {"m": LARGE_M, "ef_construction": LARGE_EF_CONSTRUCTION}
+    return {"m": M, "ef_construction": EF_CONSTRUCTION}
 
 
 def _int(connection: Connection, query: sql.Composed) -> int:

@@ -10,6 +10,7 @@ from vector_assets.embedding.targets import find_targets
 from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
 from vector_assets.index.integrity import Checked, CheckName
+from vector_assets.index.partial_proposals import Proposal
 from vector_assets.index.quality import Quality, check_quality
 from vector_assets.index.size_planner import plan_index
 from vector_assets.records import Comparison, Decision, Generation
@@ -18,6 +19,7 @@ from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import withheld
 from vector_assets.stores.fusing import learn_fusion
 from vector_assets.stores.levels import measure_levels
+from vector_assets.stores.partial_proposals import partial_proposals
 from vector_assets.stores.query_log import QueryLog
 
 KEPT_SLICES = 100  # of the worst
@@ -120,16 +122,19 @@ def renew_worn(store: CollectionStore, generation: Generation, log: Callable[[st
     """
     worn = store.workspace.indexes.health(generation).worn
     if worn is None:
+        store.partial(generation).build(renew="grown", log=log)
         return False
     log(f"the index is built anew: {worn}")
     built = store.workspace.indexes.rebuild(generation, log=log)
     log(f"built anew in {built.seconds:.1f} s, {built.bytes / 2**20:.1f} MiB")
+    store.partial(generation).build(renew="all", log=log)
     return True
 
 
 def _content(store: CollectionStore, generation: Generation, questions: str) -> str:
     """What was measured, and by which questions: when it is another one, it is measured again."""
-    declared = [store.collection.index.model_dump_json(), *([f"top {generation.top}"] if generation.top > 1 else [])]
+    index = store.collection.index.model_dump_json(exclude=None if store.collection.index.partial else {"partial"})
+    declared = [index, *([f"top {generation.top}"] if generation.top > 1 else [])]
     if store.collection.evaluation:
         declared.append(store.collection.evaluation.model_dump_json(include=_JUDGING))
     if store.collection.lexical:  # hybrid is measured then: a candidate that words kept out is decided anew
@@ -168,6 +173,8 @@ def _remember(
             "content": content,
             "checks": {check.name: asdict(check) for check in report.checks},
             "recalls": [asdict(recall) for recall in report.recalls],
+            "partial": [one.record(store.collection.index) for one in report.partials],
+            "partial_proposed": [asdict(one) for one in _proposed(store, generation, report)],
             "evaluation": dict(compared.evaluation),
             "arms": [arm.record() for arm in compared.arms] + (words if compared.arms else []),
             "synthetic": compared.synthetic,
@@ -194,6 +201,13 @@ def _remember(
     if generation.state != "live":
         generations.decide(generation, withheld(store, generation, report.decision))
         generations.set_state(generation, "candidate")
+
+
+def _proposed(store: CollectionStore, generation: Generation, report: CandidateReport) -> tuple[Proposal, ...]:
+    width = report.recalls[-1].ef_search if report.recalls else None
+    return partial_proposals(
+        store.workspace.database, store.collection, store.relation, replace(generation, ef_search=width)
+    )
 
 
 def _planned(store: CollectionStore, generation: Generation, rows: int) -> str | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from vector_assets.errors import NotFound
+from vector_assets.index.partial_proposals import Proposal
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.freshness import waited
+from vector_assets.stores.partial_proposals import partial_proposals
 from vector_assets.stores.workspace import Workspace
 
 
@@ -35,6 +37,8 @@ class Status:
     index_dead: float | None = None  # of the table's tuples
     index_changed: float | None = None  # rows since it was built, of those that it was built over
     index_worn: str | None = None  # why maintenance will build it anew; None where it need not
+    partial: tuple[Mapping[str, object], ...] = ()  # what is known of each partial index, as it was last measured
+    partial_proposed: tuple[Proposal, ...] = ()  # values for which one would pay
     truncated: int | None = None  # vectors of texts that were cut off at the encoder's limit, when last measured
 
 
@@ -77,5 +81,7 @@ def collection_status(workspace: Workspace, collection: Collection) -> Status:
         index_dead=health.dead,
         index_changed=health.changed,
         index_worn=health.worn,
+        partial=tuple(cast(list[Mapping[str, object]], measures.get("partial") or [])),
+        partial_proposed=partial_proposals(workspace.database, collection, store.relation, live),
         truncated=cast(dict[str, int], measures.get("index", {})).get("truncated"),
     )

@@ -24,6 +24,7 @@ from vector_assets.stores.search_sql.filtered import filtered_function
 from vector_assets.stores.search_sql.function import search_function
 from vector_assets.stores.search_sql.hybrid import hybrid_function, learned
 from vector_assets.stores.search_sql.made import Served, SqlFunction
+from vector_assets.stores.search_sql.partial import used_partials
 from vector_assets.stores.search_sql.vectors import vectors_function
 from vector_assets.stores.search_sql.view import rows_view, shown
 
@@ -108,7 +109,10 @@ class ViewStore:
         declared = collection.lexical
         lexical = serving(self.database, connection, collection.name, declared) if declared else None
         fusion = learned(connection, self.database.names, generation) if lexical else None
-        return Served(collection, generation, relation, self.database.names, str(row[0]), types, lexical, fusion)
+        partials = used_partials(connection, self.database.names, generation, types)
+        return Served(
+            collection, generation, relation, self.database.names, str(row[0]), types, partials, lexical, fusion
+        )
 
     def _view(self, served: Served) -> sql.Identifier:
         return served.names.table("search", served.label + "_rows")

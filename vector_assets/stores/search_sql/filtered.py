@@ -8,6 +8,9 @@ that match, the second by one over their share. The planner's estimate chooses; 
 - an index that ends before there are k rows (hnsw.max_scan_tuples, a filter whose rows lie far from the question, a
   crowd of dead entries) is finished by the exact way, without a bound.
 
+A partial index that the filter implies (search_sql/partial.py) is searched as the whole one is without a filter: then
+the share is that of its own rows.
+
 So there are never fewer than k rows while k match. Statements are made anew for each filter: all that comes from a
 user is in literals made by ``_condition`` (sql/028_filter_values.sql).
 """
@@ -18,27 +21,27 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from vector_assets.index.filter_costs import COMPARE, ENTRY, LOOKUP, UNIT
 from vector_assets.stores.search_sql import nearest
 from vector_assets.stores.search_sql.conditions import columns_literal, filter_columns
 from vector_assets.stores.search_sql.made import Served, SqlFunction
+from vector_assets.stores.search_sql.partial import implied
 
 ENDING = "_filtered"
 
-# Microseconds, of which only the ratios matter (benchmarks/filtered.py): to compare one row that was found, to take one
-# entry from the index, the same where its row is looked up in the source, and a unit of the planner's cost.
-_COMPARE, _ENTRY, _LOOKUP, _UNIT = 0.5, 10.0, 5.0, 0.3
 _CHUNKS_ASKED = 4  # for a row, where rows are cut into chunks: several chunks may be of one row
 
 _BODY: LiteralString = """
 declare
     condition text; matching text; looked_up boolean;
+    width integer := {width}; entries double precision; partial_width integer; partial_rows double precision;
     expected double precision; units double precision; share double precision;
     scan double precision; entry double precision; depth double precision; wanted bigint; bound bigint; tuples text;
     seen bigint; reached bigint; places tid[]; distances double precision[];
 begin
     {open} {asked}
     if k < 1 then return; end if;
-    exact := coalesce(exact, false) or k is null or {width} = 0;
+    exact := coalesce(exact, false) or k is null or width = 0;
     condition := {search}._condition(filter, {columns});
     looked_up := exists (
         select 1 from jsonb_path_query(filter, '$.**.field') as named (field)
@@ -48,10 +51,12 @@ begin
     if not exact then
         select e.rows_expected, e.cost into expected, units from {search}._estimate('select 1' || matching) e;
         expected := greatest(expected, 1);
-        select expected / greatest(c.reltuples, expected) into share from pg_class c where c.oid = {vectors}::regclass;
+        select c.reltuples into entries from pg_class c where c.oid = {vectors}::regclass;
+        {implied}
+        share := expected / greatest(entries, expected);
         wanted := greatest({more} * k::bigint, {oversample} * k::bigint / {measured_k});
         -- As many entries that match are looked at as a search without a filter looks at: its recall was measured.
-        depth := greatest({width}, wanted) / share;
+        depth := greatest(width, wanted) / share;
         scan := expected * {compare} + units * {unit};
         entry := {entry} + case when looked_up then {lookup} else 0 end;
         tuples := current_setting('hnsw.max_scan_tuples');
@@ -107,13 +112,15 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
     generation = served.generation
     in_chunks = generation.chunked is not None
     unguarded = served.unguarded
+    columns = columns_literal(
+        filter_columns(served.types, served.collection, served.relation, stored="v", copied=generation.filters)
+    )
     body = sql.SQL(_BODY).format(
         open=sql.SQL("perform {};").format(unguarded) if unguarded else sql.SQL(""),
         asked=served.asked(),
         search=served.names.schema("search"),
-        columns=columns_literal(
-            filter_columns(served.types, served.collection, served.relation, stored="v", copied=generation.filters)
-        ),
+        columns=columns,
+        implied=implied(served.partials, generation.filters, served.names, columns),
         stored=_names([*(column.name for column in served.relation.key), *generation.filters]),
         braces=sql.SQL("{}"),
         vectors=_text(served.vectors),
@@ -121,16 +128,14 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         source_text=_text(sql.SQL(" join {} r on {}").format(served.relation.table, served.relation.same("r", "v"))),
         width=nearest.entries(generation),
         more=sql.Literal(_CHUNKS_ASKED if in_chunks else 1),
-        oversample=sql.Literal(nearest.oversample(generation) or 0),
+        oversample=sql.SQL("0" if nearest.oversample(generation) is None else "width"),
         measured_k=sql.Literal(nearest.MEASURED_K),
         setting=sql.Literal(nearest.width_setting(generation)),
-        widened=sql.SQL("{}" if generation.index_type == "ivfflat" else "greatest({}, wanted)").format(
-            nearest.width(generation)
-        ),
-        compare=sql.Literal(_COMPARE),
-        entry=sql.Literal(_ENTRY),
-        lookup=sql.Literal(_LOOKUP),
-        unit=sql.Literal(_UNIT),
+        widened=nearest.width(generation) if generation.index_type == "ivfflat" else sql.SQL("greatest(width, wanted)"),
+        compare=sql.Literal(COMPARE),
+        entry=sql.Literal(ENTRY),
+        lookup=sql.Literal(LOOKUP),
+        unit=sql.Literal(UNIT),
         **_statements(served, top),
     )
     definition = sql.SQL(

@@ -14,6 +14,7 @@ from vector_assets.stores.database import Names
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.conditions import Types
+from vector_assets.stores.search_sql.partial import ServedPartial
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Served:
     names: Names
     extensions: str
     types: Types = field(default_factory=dict)
+    partials: tuple[ServedPartial, ...] = ()  # indexes over the rows of one value that were measured to be true enough
     lexical: LexicalIndex | None = None  # the index of words that answers, once there is one
     fusion: Fusion | None = None  # how its scores and the vectors' are weighed, once that was learned
 
