@@ -46,3 +46,9 @@ def drawings(folder: Path, *, labels: int = 12, copies: int = 8) -> TrainingSet:
         for copy in range(copies if split == "train" else 2)
     ]
     return TrainingSet(pairs_digest(pairs), tuple(pairs), {}, folder)
+
+
+def soft_picture(number: int, *, side: int = 140) -> Image.Image:
+    """Large soft spots of all colours, other ones for each number: what a photograph is to a perceptual hash."""
+    spots = np.random.default_rng([number, 7]).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    return Image.fromarray(spots).resize((side, side), Image.Resampling.BICUBIC)

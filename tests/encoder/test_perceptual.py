@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drawn_images import soft_picture
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -19,12 +20,9 @@ BITS = Split().image_bits
 
 
 def _photos() -> list[Image.Image]:
-    """Two photographs whole, and twelve parts of them: fourteen pictures."""
+    """Two photographs and twelve other pictures."""
     photos = [Image.fromarray(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
-    parts = [
-        photo.crop((x, y, x + 200, y + 200)) for photo in photos for x in (0, 200, 400) for y in (0, 200)
-    ]  # fmt: skip
-    return [*photos, *parts]
+    return [*photos, *(soft_picture(number) for number in range(12))]
 
 
 def _saved(image: Image.Image, kind: str = "JPEG", **how: int) -> Image.Image:

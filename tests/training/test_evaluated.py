@@ -9,6 +9,7 @@ import pytest
 from vector_assets.errors import SpecError
 from vector_assets.records import TrainingSet
 from vector_assets.spec import Split, Training
+from vector_assets.spec.learning import Pretraining
 from vector_assets.training.evaluated import without_evaluated
 from vector_assets.training.pairs import PairRow, pairs_digest, pairs_from_rows
 from vector_assets.training.unlabelled import pretraining_texts, with_unlabelled
@@ -16,7 +17,7 @@ from vector_assets.training.unlabelled import pretraining_texts, with_unlabelled
 SPLIT = Split(by="g", validation=["v"], test=["t"])
 FILE = Training(pairs="pairs.jsonl", split=SPLIT)
 LONG = "does the vaccine that was given in winter protect older people from a second infection"
-NEAR = LONG.replace("a second", "the second")
+NEAR = LONG.replace("infection", "illness")
 
 
 def _rows(count: int = 4) -> list[PairRow]:
@@ -82,7 +83,7 @@ def test_a_text_that_is_learned_by_itself_is_none_of_the_questions() -> None:
     rows = [replace(row, key="", query=" ".join(row.document.split()[1:3])) for row in _rows()]
     found = pairs_from_rows(rows, alone, evaluated=[rows[1].document])
     assert found.report["evaluated"] == 1 and rows[1].document not in {pair.document for pair in found.pairs}
-    first = Training(pairs="p.jsonl", split=SPLIT, pretrain={"objective": "denoising"})
+    first = Training(pairs="p.jsonl", split=SPLIT, pretrain=Pretraining(objective="denoising"))
     answers = [row.document for row in _rows()]
     drawn = pairs_from_rows(_rows(), first, evaluated=[LONG, answers[0]])
     texts = [PairRow("8", "", NEAR), PairRow("9", "", "nobody will ask these words")]

@@ -238,6 +238,19 @@ def test_nothing_leaks_between_splits_of_labelled_texts(items: list[tuple[str, s
         assert all(_cosine(a.document, b.document) < threshold for a in ours for b in theirs)
 
 
+def test_images_that_look_alike_do_not_stand_on_both_sides() -> None:
+    """Names say nothing; hashes that differ in four bits are one image from ``image_bits`` 4 on."""
+    rows = [replace(row, document=f"name{n}", looks=0xFF << 8 * (n % 8)) for n, row in enumerate(_texts("a", 4))]
+    rows += [replace(row, document=f"v{n}", looks=0xFF << 32 + 8 * n) for n, row in enumerate(_texts("v", 2, 1))]
+    rows += [replace(row, document=f"t{n}", looks=0xFF << 48 + 8 * n) for n, row in enumerate(_texts("t", 2, 1))]
+    twins = [PairRow(f"[{n}]", "", f"twin{n}", "a", "kind 1", looks=0xFF << 32 + 8 * n ^ 0b1111) for n in range(4)]
+    for bits, left in ((3, 0), (4, 4)):
+        split = Split(by="g", validation=["v"], test=["t"], image_bits=bits)
+        found = pairs_from_rows([*rows, *twins], _labelled(split=split))
+        assert found.report["near_duplicate_train"] == left
+        assert sum(pair.document.startswith("twin") for pair in found.split("train")) == 4 - left
+
+
 words = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=2, max_size=7).map(" ".join)
 
 

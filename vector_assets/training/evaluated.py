@@ -29,12 +29,16 @@ def without_evaluated(training_set: TrainingSet, questions: Sequence[str], train
     report["evaluated"] = report.get("evaluated", 0) + gone.total()
     report |= {name: report.get(name, 0) - count for name, count in gone.items()}
     splits: dict[SplitName, list[Pair]] = {name: [pair for pair in kept if pair.split == name] for name in SPLITS}
-    require_pairs(splits, training, report)
+    left_out = {name: count for name, count in report.items() if name not in (*SPLITS, "unlabelled", "labels")}
+    require_pairs(splits, training, left_out)
     if training.labels is not None:
         labels: Counter[str] = Counter()
         require_labels(splits, labels)
         report |= labels
     scale = sum(pair.weight for pair in splits["train"]) / len(splits["train"])
     if scale != 1:  # the mean weight in train is 1
-        kept = [replace(pair, weight=max(1e-6, round(pair.weight / scale, 6))) for pair in kept]
+        kept = [
+            replace(pair, weight=max(1e-6, round(pair.weight / scale, 6))) if pair.split in SPLITS else pair
+            for pair in kept
+        ]
     return TrainingSet(pairs_digest(kept), tuple(kept), report)
