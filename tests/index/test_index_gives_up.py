@@ -88,9 +88,9 @@ def asked(store: FakeStore, k: str, **settings: object) -> tuple[list[int], int]
 
 def test_an_index_that_gives_up_is_finished_by_a_scan(store: FakeStore) -> None:
     """With next to nothing allowed to be looked at, all are found all the same, exactly, in order, none twice."""
-    ids, scans = asked(store, "2500", **{"hnsw.max_scan_tuples": 1, "ivfflat.max_probes": 1})
-    assert len(ids) == len(set(ids)) == 2500
-    agree = np.mean(np.array(ids) == np.array(nearest(range(1, ROWS + 1))[:2500]))
+    ids, scans = asked(store, "2900", **{"hnsw.max_scan_tuples": 1, "ivfflat.max_probes": 1})
+    assert len(ids) == len(set(ids)) == 2900
+    agree = np.mean(np.array(ids) == np.array(nearest(range(1, ROWS + 1))[:2900]))
     assert agree > (0.6 if store.live().vector_type == "halfvec" else 0.999), (
         "half floats confuse rows that are as near"
     )

@@ -23,10 +23,10 @@ _ASKED: LiteralString = (
     "return query with n as materialized ({nearest}) select * from n where (select count(*) from n) >= k; "
     "get diagnostics given = row_count; "
     "if given > 0 then return; end if; "
-    "exact := true; "
     "end if; "
 )
-_SCANNED: LiteralString = "perform set_config('enable_indexscan', 'off', true); return query {nearest};"
+# An order that no index serves: a setting of the planner would yield to a session's own, such as enable_seqscan = off.
+_SCANNED: LiteralString = "return query {scanned};"
 _NEAREST: LiteralString = (
     "select {names}, v.chunk_no, 1 - ({distance}) as score, {number}::integer as generation "
     "from {candidates} order by {order} limit k"
@@ -36,14 +36,19 @@ _NEAREST: LiteralString = (
 def statements(served: Served) -> sql.Composed:
     """PL/pgSQL that returns ``k`` rows near ``q``; ``exact`` is true where k is null."""
     generation = served.generation
-    found = sql.SQL(_NEAREST).format(
-        names=served.relation.stored_key("v"),
-        distance=nearest.distance(generation, "v"),
-        number=sql.Literal(generation.number),
-        candidates=nearest.candidates(generation, served.vectors, "v"),
-        order=nearest.last_order(generation, "v"),
-    )
-    scanned = sql.SQL(_SCANNED).format(nearest=found)
+    distance = nearest.distance(generation, "v")
+    parts: dict[str, sql.Composable] = {
+        "names": served.relation.stored_key("v"),
+        "distance": distance,
+        "number": sql.Literal(generation.number),
+    }
+    everything, unserved = sql.SQL("{} v").format(served.vectors), sql.SQL("({}) + 0").format(distance)
+    scanned = sql.SQL(_SCANNED).format(scanned=sql.SQL(_NEAREST).format(candidates=everything, order=unserved, **parts))
     if generation.index_type == "exact":
         return scanned
+    found = sql.SQL(_NEAREST).format(
+        candidates=nearest.candidates(generation, served.vectors, "v"),
+        order=nearest.last_order(generation, "v"),
+        **parts,
+    )
     return sql.SQL(_ASKED).format(widen=nearest.widen(generation, sql.SQL("k")), nearest=found) + scanned
