@@ -50,6 +50,7 @@ class Ask:
         """Refuse a question that asks nothing, or by a method there is none of."""
         if not isinstance(self.k, Integral) or not 1 <= self.k <= MOST:
             raise UserError(f"k {self.k}: expected how many hits are wanted, from 1 to {MOST}")
+        object.__setattr__(self, "k", int(self.k))  # numpy's would reach SQL as another type
         if self.text is None and self.image is None and not self.like and not self.unlike:
             raise UserError("nothing is asked; expected a question, an image, or rows that are liked")
         if self.rerank and self.text is None:

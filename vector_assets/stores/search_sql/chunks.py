@@ -46,12 +46,13 @@ _BEST: LiteralString = (
     "order by {names}, distance, v.chunk_no) n order by n.distance, {near} limit k; "
     "end if;"
 )
-# All chunks of the rows that were reached are looked at: the mean is exact, whatever the index showed of them.
+# All chunks of the rows that were reached are looked at: the mean is exact, whatever the index showed of them. No index
+# serves the order, or the planner may ask one, which need not find the best.
 _MEANS: LiteralString = (
     "(select {seen_keys}, m.mean, m.chunk_no from "
     "(select distinct {names} from {vectors} v where v.ctid = any(places)) s cross join lateral "
     "(select avg(b.distance) as mean, (array_agg(b.chunk_no order by b.distance, b.chunk_no))[1] as chunk_no from "
-    "(select {distance} as distance, v.chunk_no from {vectors} v where {same_seen} "
+    "(select ({distance}) + 0 as distance, v.chunk_no from {vectors} v where {same_seen} "
     "order by 1, 2 limit {top}) b) m)"
 )
 _REACH_MEAN: LiteralString = (

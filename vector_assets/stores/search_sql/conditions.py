@@ -82,7 +82,12 @@ def filter_columns(
 
 def columns_literal(columns: dict[str, Column]) -> sql.Composed:
     """Return the second argument of ``_condition``."""
-    return sql.SQL("{}").format(sql.Literal(Jsonb({name: _definition(column) for name, column in columns.items()})))
+    return sql.SQL("{}").format(sql.Literal(definitions(columns)))
+
+
+def definitions(columns: Mapping[str, Column]) -> Jsonb:
+    """Return what ``_condition`` is told of the columns, by field."""
+    return Jsonb({name: _definition(column) for name, column in columns.items()})
 
 
 def _definition(column: Column) -> dict[str, str | bool]:

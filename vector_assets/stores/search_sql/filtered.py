@@ -94,12 +94,13 @@ _BEST_CHUNKS: LiteralString = (
     "(select m.*, row_number() over (partition by {keys} order by m.distance, m.chunk_no) as place_in_row from m) c "
     "where c.place_in_row <= {top} group by {chunk_keys} order by 2, {chunk_keys} limit $2"
 )
-# All chunks of the rows that were reached are looked at: their score is exact, whatever the index showed of them.
+# All chunks of the rows that were reached are looked at: their score is exact, whatever the index showed of them. What
+# they are ordered by is nothing that an index serves, or the planner may ask one, which need not find the best.
 _MEANS: LiteralString = (
     "select l.place, l.distance from (select distinct {keys} from m) m cross join lateral "
     "(select avg(c.distance) as distance, (array_agg(c.place order by c.distance, c.chunk_no))[1] as place from "
-    "(select v.ctid as place, v.chunk_no, ({distance})::double precision as distance from {vectors} v where {same} "
-    "order by 3, 2 limit {top}) c) l order by l.distance, {keys} limit $2"
+    "(select v.ctid as place, v.chunk_no, (({distance}) + 0)::double precision as distance from {vectors} v "
+    "where {same} order by 3, 2 limit {top}) c) l order by l.distance, {keys} limit $2"
 )
 _ANSWER: LiteralString = (
     ") , b as materialized ({best}) select (select count(*) from m), "

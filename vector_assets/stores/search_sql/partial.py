@@ -1,14 +1,14 @@
 """How a filtered search knows that a partial index answers it.
 
-An index is made with the very condition that ``_condition`` (sql/015_filters.sql) makes of ``field = value``, so that
-Postgres can prove that such a filter implies it. A filter does where that condition, or ``field in (value)``, must hold
-for every row: alone, or below nothing but ``and``.
+An index is made with the very condition that ``_condition`` (sql/028_filter_values.sql) makes of ``field = value``,
+so that Postgres can prove that such a filter implies it. A filter does where that condition, or ``field in (value)``,
+must hold for every row: alone, or below nothing but ``and``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from vector_assets.records import Generation
 from vector_assets.spec.partial import PartialIndex
 from vector_assets.stores.database import Connection, Names
-from vector_assets.stores.search_sql.conditions import Column, Types
+from vector_assets.stores.search_sql.conditions import Column, Types, definitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,13 @@ def partial_condition(
     Raises psycopg.DataError for a value that is none of the column's type.
     """
     place = sql.Identifier(*filter(None, (alias, "f_" + index.field))).as_string(None)
-    columns = Jsonb({index.field: _definition(Column(place, *types[index.field]))})
+    columns = definitions({index.field: Column(place, types[index.field])})
     row = connection.execute(
         sql.SQL("select {0}(%s, %s), {0}(%s, %s)").format(names.table("search", "_condition")),
         (Jsonb(index.tree), columns, Jsonb(index.tree | {"op": "in", "value": [index.value]}), columns),
     ).fetchone()
     assert row is not None
     return str(row[0]), str(row[1])
-
-
-def _definition(column: Column) -> dict[str, str]:
-    found = asdict(column)
-    return {"expr": found["expression"], "type": found["type"], "kind": found["family"]}
 
 
 def used_partials(
