@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def test_a_reader_finds_the_rows_of_whom_its_setting_names(project: Project, exe
 
 
 def test_the_command_line_sets_it(project: Project) -> None:
-    done = project.command("search", project.name, "--like", "4", "-k", "100", "--set", "app.tenant=t1")
+    done = project.command("search", project.name, "--like", "4", "-k", "100", "--set", "app.tenant=t1", "--json")
     assert done.returncode == 0, done.stderr
-    assert "t1" in done.stdout and "t0" not in done.stdout
+    assert {hit["row"]["topic"] for hit in json.loads(done.stdout)["hits"]} == {"t1"}
     refused(project.command("search", project.name, "--like", "4", "--set", "app.tenant=t0"), "has no such row")
     refused(project.command("search", project.name, "--like", "4"), "has no such row")
     for given, said in (

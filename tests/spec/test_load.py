@@ -121,7 +121,8 @@ def test_yaml_and_python_are_the_same_model(tmp_path: Path) -> None:
             ("[title]", "[title], train: {pairs: a, search: {layers: [1]}}"),
             [
                 "7: spaces.text.train.search.layers: unknown key; did you mean layer?; expected one of trials, "
-                "learning_rate, batch_size, trainable, lora_rank, patience, max_epochs, layer, minutes, pruner"
+                "learning_rate, batch_size, trainable, lora_rank, patience, max_epochs, layer, margin, scale, minutes, "
+                "pruner"
             ],
         ),
         (

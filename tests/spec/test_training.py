@@ -241,13 +241,15 @@ def test_a_reduction_says_how_many_dims_are_left_and_what_it_reads() -> None:
     with pytest.raises(ValidationError, match=r"dims: is missing; train\.objective: pca makes fewer"):
         TextSpace.model_validate({"fields": ["text"], "train": {"objective": "pca"}})
     text = """
-name: c
-source: {kind: file, path: rows.jsonl}
-fields: {text: text}
-spaces:
-  t:
-    fields: [text]
-    train: {objective: pca}
+type: vector_assets.CollectionComponent
+attributes:
+  name: c
+  source: {kind: file, path: rows.jsonl}
+  fields: {text: text}
+  spaces:
+    t:
+      fields: [text]
+      train: {objective: pca}
 """
     with pytest.raises(SpecError, match=r"spaces\.t\.dims: is missing; train\.objective: pca makes fewer of the enc"):
         load_text(text, "c", Path())
