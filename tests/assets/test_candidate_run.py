@@ -132,5 +132,5 @@ def test_the_commands_as_people_type_them(
     assert (none["answered"], none["hits"]) == (False, [])
     assert "% likely" in command("search", NAME, "b7 d7 e7 f7")
     assert "no answer (" in command("search", NAME, "b7 d7 e7 f7", "--precision", "0.999")
-    with pytest.raises(UserError, match=r"expected a share between 0 and 1, such as 0\.9, or declared"):
+    with pytest.raises(UserError, match=r"expected a share between 0 and 1, such as 0\.9, declared or none"):
         command("search", NAME, "b7", "--precision", "90")

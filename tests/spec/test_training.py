@@ -251,5 +251,7 @@ attributes:
       fields: [text]
       train: {objective: pca}
 """
-    with pytest.raises(SpecError, match=r"^c:8: spaces\.t: dims: is missing; train\.objective: pca makes fewer of the enc"):
+    with pytest.raises(
+        SpecError, match=r"^c:8: spaces\.t: dims: is missing; train\.objective: pca makes fewer of the enc"
+    ):
         load_text(text, "c", Path())

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from vector_assets.source.judged import read_judged
-from vector_assets.spec import Collection, RetrievalTask
+from vector_assets.spec import Collection, Evaluation, RetrievalTask
 
 
 def evaluated_questions(collection: Collection, space: str) -> list[str]:
@@ -18,13 +18,10 @@ def evaluated_questions(collection: Collection, space: str) -> list[str]:
     """
     if collection.spaces[space].kind == "image":
         return []
-    declared = [collection.evaluation] if collection.evaluation else []
-    tasks = [task for task in collection.scores.tasks.values()] if collection.scores else []
-    places = {
-        (each.queries, each.qrels)
-        for each in (*declared, *(task for task in tasks if isinstance(task, RetrievalTask)))
-        if each.queries and each.qrels
-    }
+    declared: list[Evaluation | RetrievalTask] = [collection.evaluation] if collection.evaluation else []
+    tasks = collection.scores.tasks.values() if collection.scores else ()
+    declared += [task for task in tasks if isinstance(task, RetrievalTask)]
+    places = {(each.queries, each.qrels) for each in declared if each.queries and each.qrels}
     files = [(collection.resolve(queries), collection.resolve(qrels)) for queries, qrels in sorted(places)]
     return sorted({query.text for file in files for query in read_judged(*file)})
 

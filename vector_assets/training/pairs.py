@@ -76,11 +76,13 @@ def pairs_from_rows(
     told = {**report, **(known or {})}
     splits = _split(kept, training, report)
     dated = {f"{name}_from": _earliest(splits[name]) for name in ("validation", "test") if training.split.by_time}
-    for name in ("validation", "train") if evaluated else ():
+    learned: tuple[SplitName, ...] = ("validation", "train") if evaluated else ()
+    for name in learned:
         asked = asking(splits[name], evaluated, training)
         splits[name] = [row for row, one in zip(splits[name], asked, strict=True) if not one]
         report["evaluated"] += sum(asked)
-    for name in ("test", "validation"):
+    held: tuple[SplitName, ...] = ("test", "validation")
+    for name in held:
         most = training.max_test if name == "test" else training.max_validation
         splits[name] = _cap(splits[name], most, name, training.seed, report)
     splits["validation"] = _without(splits["validation"], splits["test"], "validation", training, report)

@@ -160,7 +160,7 @@ def _pools(
     drawn = np.random.default_rng([training.seed, 1]).permutation(len(learned))[: len(held["validation"])]
     held["learned"] = [learned[place] for place in sorted(drawn)]
     texts = list(dict.fromkeys(text for some in held.values() for text in some))
-    asked = Teacher(whole.folder, texts, int(str(whole.contract["dims"])), cache, learned=len(texts))
+    asked = Teacher(whole, texts, int(str(whole.contract["dims"])), cache, learned=len(texts))
     return {name: asked.pool(some) for name, some in held.items()}
 
 

@@ -74,7 +74,7 @@ class Workers:
     def begin(self, parts: Sequence[Part], scores: Scores) -> None:
         """Give each its part of a head, in place of an earlier one."""
         plain, settings = (scores.func, scores.keywords) if isinstance(scores, partial) else (scores, {})
-        named = f"{plain.__module__}:{plain.__name__}"  # type: ignore[attr-defined]
+        named = f"{plain.__module__}:{getattr(plain, '__name__', '')}"
         self.ask("begin", [(part, named, settings) for part in parts])
 
     @property
