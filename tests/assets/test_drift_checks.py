@@ -145,7 +145,7 @@ def test_a_tripped_check_asks_for_the_whole_chain_once_per_cooldown(drifting: Dr
 def test_a_training_set_drawn_after_it_ends_it(drifting: Drifting) -> None:
     drifting.run()
     drifting.drift_away()
-    assert drifting.asked() == CHAIN
+    assert drifting.asked() - {"map"} == CHAIN  # the map was never drawn
     drifting.execute(
         "update ops.training_draws set drawn_at = now() where collection = %s", (drifting.collection.name,)
     )

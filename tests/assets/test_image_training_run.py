@@ -33,7 +33,7 @@ attributes:
       train:
         objective: {objective}
         labels: sign
-        split: {{by: drawer, validation: [d4, d5], test: [d6, d7]}}
+        split: {{by: drawer, validation: [d4, d5], test: [d6, d7], image_bits: 0}}
         trainable: all
         augment: {{tilt: 5}}
         batch_size: 20
