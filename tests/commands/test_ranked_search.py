@@ -108,7 +108,7 @@ def test_context_is_cited_word_for_word_within_its_budget(project: Project, tiny
         assert len(tokenizer.encode(shown, add_special_tokens=False).ids) == found["tokens"] <= tokens
         for one in passages:  # type: ignore[attr-defined]
             assert text_of(int(one["id"][1:]))[one["start"] : one["stop"]] == one["text"]
-        assert found["answered"] is True
+        assert found["answered"] is bool(passages), "what fits nothing answers nothing"
     assert [one["n"] for one in passages] == list(range(1, len(passages) + 1)) and len(passages) > 5  # type: ignore[arg-type,attr-defined]
     whole = [one for one in passages if "\n\n" in one["text"]]  # type: ignore[attr-defined]
     assert whole, "two paragraphs of one row that are both near are one passage"
