@@ -11,7 +11,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import materialize, search
 
-from vector_assets.errors import NotLive
+from vector_assets.errors import DatabaseError, NotLive
 from vector_assets.index.swap import promote, settle
 from vector_assets.search.engine import SearchEngine
 from vector_assets.stores.workspace import Workspace
@@ -125,6 +125,29 @@ def test_the_view_follows_the_declared_fields(store: FakeStore, declare: Declare
     again = FakeStore(store.workspace, store.collection, store.chosen["text"])
     settle(again, again.catch_up)
     assert execute(f"select id, note from search.{name}_rows where id = 1") == [(1, "n")]
+
+
+def test_a_source_in_another_table_may_have_a_key_of_another_type(
+    workspace: Workspace, declare: Declare, execute: Execute, name: str
+) -> None:
+    """The view of the rows holds the type of before. Another's view on it is not dropped; the run says what to do."""
+    execute(f"create table {name} (id bigint primary key, title text)")
+    execute(f"create table {name}_moved (id text primary key, title text)")
+    execute(f"insert into {name} values (1, 'cat'), (2, 'dog')")
+    execute(f"insert into {name}_moved values ('1', 'cat'), ('b', 'dog')")
+    shape: dict[str, object] = {"fields": {"title": "text"}, "spaces": {"text": {"fields": ["title"]}}}
+    store = FakeStore(workspace, declare(**shape), KeywordEncoder())
+    materialize(store)
+    execute(f"create view {name}_theirs as select id from search.{name}_rows")
+    source = {"kind": "postgres", "table": f"{name}_moved"}
+    moved = FakeStore(workspace, declare(**shape, source=source), KeywordEncoder())
+    with pytest.raises(DatabaseError, match=rf"(?s)another type now.*view {name}_theirs depends on.*drop that first"):
+        moved.embed()
+    execute(f"drop view {name}_theirs")
+    materialize(moved)
+    moved.show(moved.live())
+    assert execute(f"select id, stale from search.{name}_rows order by id") == [("1", False), ("b", False)]
+    assert {hit.id for hit in search(moved, "cat").hits} == {"1", "b"}
 
 
 @pytest.mark.parametrize("declared", [("title",), ("part", "title")])  # the view's columns change, and do not

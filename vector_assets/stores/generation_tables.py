@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from vector_assets.errors import DatabaseError
 from vector_assets.records import Generation
 from vector_assets.stores.contents import ContentStore
 from vector_assets.stores.cursors import CursorStore
@@ -127,6 +128,8 @@ class GenerationTables:
                         if present.get(name) != kind:
                             if name in filters:
                                 _drop_partial(connection, table, name)
+                            else:
+                                self._drop_view(connection, generation)
                             connection.execute(
                                 sql.SQL("alter table {0} alter column {1} type {2} using {3}").format(
                                     table, sql.Identifier(name), sql.SQL(kind),
@@ -144,6 +147,17 @@ class GenerationTables:
             with connection.transaction():
                 self.drop(connection, generation)
                 self.create(connection, generation, relation)
+
+    def _drop_view(self, connection: Connection, generation: Generation) -> None:
+        """Drop the view of the rows, which holds the key's type; it is outdated then, and made anew with the swap."""
+        view = self.database.names.table("search", generation.collection + "_rows")
+        try:
+            connection.execute(sql.SQL("drop view if exists {}").format(view))
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise DatabaseError(
+                f"the key of {generation.collection!r} has another type now, so {view.as_string(connection)} must be "
+                f"made anew, but {' '.join((error.diag.message_detail or 'something').split())}; drop that first"
+            ) from None
 
     def _forget(self, connection: Connection, generation: Generation) -> None:
         """The rows were changed by other ways than a sync: count them anew, compare them all."""
