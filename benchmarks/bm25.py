@@ -34,6 +34,7 @@ from vector_assets.records import JudgedQuery
 from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.source.judged import read_judged
 from vector_assets.spec import Collection
+from vector_assets.stores.lexical.estimating import time_words
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.search_sql.bm25 import compose_bm25
 from vector_assets.stores.workspace import Workspace, open_workspace
@@ -182,7 +183,15 @@ def speed(workspace: Workspace, data: Path, rows: int, questions: int) -> dict[s
     load(workspace, "repeated", "bigint", repeated(list(documents(data)), rows))
     words = Words(workspace, "repeated", "bigint")
     workspace.raw.observe(words.collection)
-    numbers = {"rows": rows, "build_seconds": words.sync(), "nothing_seconds": words.sync()}
+    with workspace.database.connect() as connection:
+        sample = connection.execute("select title, text from repeated order by md5(id::text) limit 1024").fetchall()
+    planned = time_words(
+        workspace.database, words.lexical, [{"title": str(title), "text": str(text)} for title, text in sample]
+    )
+    numbers = {
+        "rows": rows, "planned_seconds": rows * planned.seconds, "planned_bytes": rows * planned.row_bytes,
+        "build_seconds": words.sync(), "nothing_seconds": words.sync(),
+    }  # fmt: skip
     with workspace.database.connect(autocommit=True) as connection:
         connection.execute("update repeated set text = text || ' changed' where id % 100 = 7")
     numbers["changed_1_percent_seconds"] = words.sync()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
-from stages import materialize
+from stages import materialize, measure, states
 
-from vector_assets.errors import NotFound, SourceError, UserError
+from vector_assets.errors import CoverageError, NotFound, SourceError, UserError
+from vector_assets.index.swap import promote
 from vector_assets.records import JudgedQuery
 from vector_assets.search.engine import SearchEngine
 from vector_assets.stores.lexical.sync import LexicalStore
@@ -114,6 +115,32 @@ def test_a_page_that_failed_is_done_by_the_next_sync(
     monkeypatch.undo()
     report = workspace.lexical.sync(name, lexical, relation)
     assert (report.rows, report.added, report.completed) == (40, 10, True)
+
+
+def test_a_candidate_whose_words_are_incomplete_may_not_go_live(
+    animals_with_words: FakeStore, execute: Execute, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that the words passed over block, as rows without a vector do; rows that changed since only wait."""
+    store = animals_with_words
+    whole = store.check_coverage(store.live())
+    assert whole.passed and "index of words: 0 pending (0 overdue), 0 without a source row" in whole.summary
+    store.use(KeywordEncoder(seed="other"))
+    store.embed()
+    assert measure(store).decision.decision == "needs_evaluation"
+    words = next(iter(tables(execute, store)))
+    execute(f"update embedding.{words}_rows set row_digest = '' where k1 = 3")
+    monkeypatch.setattr(store, "sync_words", lambda **_: None)
+    with pytest.raises(CoverageError, match=r"index of words: 1 pending \(1 overdue\), 0 without a source row"):
+        promote(store, store.catch_up, because="test")
+    assert states(store)[1] == "live"
+    monkeypatch.undo()
+    store.sync_words(whole=True)
+    execute(f"delete from embedding.{words}_rows where k1 = 3")
+    execute(f"delete from {name} where id = 4")
+    assert store.check_coverage(store.live()).numbers["words_overdue"] == 1, "a row that is not in it at all"
+    assert store.check_coverage(store.live()).numbers["words_orphans"] == 0, "the check catches up with rows that went"
+    store.sync_words(whole=True)
+    assert promote(store, store.catch_up, because="test").live.number == 2
 
 
 def _dies_on_page(number: int) -> Callable[..., object]:

@@ -14,7 +14,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 
 from vector_assets.records import Encoded, Vectors
 from vector_assets.source.open import open_source
-from vector_assets.spec import Collection
+from vector_assets.spec import Collection, Lexical
 from vector_assets.stores import planned_rows as planned_rows_module
 from vector_assets.stores import planning
 from vector_assets.stores.estimates import FIRST, TEXTS, time_encoder
@@ -97,6 +97,31 @@ def _count(workspace: Workspace, store: FakeStore) -> list[tuple[object, ...]]:
         return connection.execute(workspace.database.compose("select count(*) from {t}", t=table)).fetchall()
 
 
+def test_the_index_of_words_is_in_the_plan(
+    workspace: Workspace, declare: Declare, documents: Callable[[int], None], execute: Execute, name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Rows whose words would be cut are counted like rows to encode, and a first sync of words has its seconds."""
+    documents(1200)
+    store = FakeStore(workspace, declare(lexical=["title", "body"]), KeywordEncoder())
+    monkeypatch.setattr(planning, "_loader", lambda *_: lambda: KeywordEncoder())
+    planned = planning.plan(workspace, store.collection)
+    bare = planning.plan(workspace, declare())
+    assert (planned.words, bare.words, bare.words_bytes) == (1200, 0, 0)
+    assert planned.seconds is not None and planned.rows_per_second == pytest.approx(
+        1200 / (planned.seconds - planned.start_seconds)
+    )
+    store.embed()
+    sizes = "select sum(pg_total_relation_size(oid)) from pg_class where relkind = 'r' and relname like %s"
+    [(stored,)] = execute(sizes, (name + r"\_bm25\_%",))
+    assert planned.words_bytes == pytest.approx(float(str(stored)), rel=0.25)
+    execute(f"update {name} set title = 'dog' where body like 'part 7 %%'")
+    execute(f"update {name} set price = 2")
+    assert planning.plan(workspace, store.collection).words == 1, "what is not read is nothing"
+    other = store.collection.model_copy(update={"lexical": Lexical(fields=["topic"], language="none")})
+    assert planning.plan(workspace, other).words == 1200
+
+
 def test_a_plan_leaves_nothing_behind(
     workspace: Workspace, declare: Declare, documents: Callable[[int], None], execute: Execute,
     monkeypatch: pytest.MonkeyPatch,
@@ -106,8 +131,10 @@ def test_a_plan_leaves_nothing_behind(
     tables = "select count(*) from pg_class where relname like '%planned%' or relname like 'capture%'"
     triggers = "select count(*) from pg_trigger"
     before = execute(tables), execute(triggers)
-    planning.plan(workspace, declare())
-    assert (execute(tables), execute(triggers)) == before
+    for collection in (declare(), declare(lexical=["title"])):
+        planning.plan(workspace, collection)
+        assert (execute(tables), execute(triggers)) == before
+    assert execute("select count(*) from ops.bm25_indexes where collection like '%planned%'") == [(0,)]
 
 
 class Slow(KeywordEncoder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from vector_assets.commands.common import (
     out,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from vector_assets.stores.planning import Plan
 
 
 def init(
@@ -107,12 +110,24 @@ def plan(
     if as_json:
         print_json(dataclasses.asdict(found))
         return
+    _print_work(collection, found)
+    if found.index:
+        out.print(f"index: {found.index}", soft_wrap=True, markup=False)
+    if found.trains:
+        out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")
+    out.print(f"changes: {found.changes.said}", soft_wrap=True, markup=False)
+    if found.changes.sql:
+        out.print(f"their SQL: vector-assets plan {collection} --sql" + (f" --project {project}" if project else ""))
+
+
+def _print_work(collection: str, found: Plan) -> None:
+    """Print what would be encoded and counted, how long it takes, and what it weighs."""
     out.print(f"{collection}: {found.encode:,} of {found.rows:,} rows to encode, {found.chunks:,} vectors")
     if found.truncated:
         out.print(f"about {found.truncated:,} of them of texts longer than the encoder reads: chunk: cuts them first")
     if found.seconds is None or found.rows_per_second is None:
         out.print("how long that takes is not known yet: messages are not looked at before they are taken")
-    elif found.encode:
+    elif found.encode or found.words:
         speed = f"{found.rows_per_second:,.0f} rows/s" + (
             f", {found.start_seconds:,.0f} s of it until the encoder is ready" if found.start_seconds >= 1 else ""
         )
@@ -123,10 +138,6 @@ def plan(
             )
         table, index = found.table_bytes / 2**20, found.index_bytes / 2**20
         out.print(f"about {table:,.1f} MiB of table and {index:,.1f} MiB of indexes")
-    if found.index:
-        out.print(f"index: {found.index}", soft_wrap=True, markup=False)
-    if found.trains:
-        out.print(f"trains first: {', '.join(found.trains)} (until validation stops improving; not in the seconds)")
-    out.print(f"changes: {found.changes.said}", soft_wrap=True, markup=False)
-    if found.changes.sql:
-        out.print(f"their SQL: vector-assets plan {collection} --sql" + (f" --project {project}" if project else ""))
+    if found.words:
+        size = f", about {found.words_bytes / 2**20:,.1f} MiB" if found.words_bytes else ""
+        out.print(f"words of {found.words:,} rows to count for BM25{size}; their time is in the seconds")

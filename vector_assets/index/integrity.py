@@ -22,20 +22,38 @@ class Checked:
     numbers: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class WordCoverage:
+    """Source against the declared index of words, both ways."""
+
+    pending: int  # rows whose words are not in it as they stand
+    overdue: int  # those of them that its last sync should have seen
+    orphans: int  # rows it holds that the source no longer has
+
+
 def check_coverage(
-    *, source: int, accounted: int, failed: int, pending: int, overdue: int, orphans: int, gaps: int
-) -> Checked:
+    *, source: int, accounted: int, failed: int, pending: int, overdue: int, orphans: int, gaps: int,
+    words: WordCoverage | None = None,
+) -> Checked:  # fmt: skip
     """Every row is embedded, empty or set aside by name; no vector without a row; no row with chunks missing.
 
     ``accounted`` counts embedded and empty rows. Rows set aside are reported, they do not block: a bad row is one row.
     Nor do ``pending`` rows that changed since the last sync, but those that it passed over: the ``overdue`` ones.
+    ``words`` must hold every row in the same way: hybrid search and BM25 are asked of what goes live.
     """
     passed = accounted + failed + pending == source and not overdue and not orphans and not gaps
+    if words is not None:
+        passed = passed and not words.overdue and not words.orphans
     return Checked(
         "coverage",
         passed,
         f"{accounted} of {source} rows, {failed} set aside, {pending} pending ({overdue} overdue), "
-        f"{orphans} without a source row, {gaps} with chunks missing",
+        f"{orphans} without a source row, {gaps} with chunks missing"
+        + (
+            f"; index of words: {words.pending} pending ({words.overdue} overdue), {words.orphans} without a source row"
+            if words is not None
+            else ""
+        ),
         {
             "source": source,
             "accounted": accounted,
@@ -44,7 +62,12 @@ def check_coverage(
             "overdue": overdue,
             "orphans": orphans,
             "gaps": gaps,
-        },
+        }
+        | (
+            {"words_pending": words.pending, "words_overdue": words.overdue, "words_orphans": words.orphans}
+            if words is not None
+            else {}
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from vector_assets.embedding.layout import Layout
 from vector_assets.embedding.run import sync_one
 from vector_assets.index.comparing import Asked
-from vector_assets.index.integrity import CHECKS, Checked, check_coverage
+from vector_assets.index.integrity import CHECKS, Checked, WordCoverage, check_coverage
 from vector_assets.index.recall import Found
 from vector_assets.index.retrieve import Block
 from vector_assets.metrics import Rankings
@@ -22,6 +22,7 @@ from vector_assets.stores.collection_encoders import CollectionEncoders
 from vector_assets.stores.embeddings import Coverage
 from vector_assets.stores.held_out import held_out, questions_version
 from vector_assets.stores.indexes import Built
+from vector_assets.stores.lexical.coverage import word_coverage
 from vector_assets.stores.lexical.rankings import word_rankings
 from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.partial_indexes import PartialIndexStore
@@ -110,12 +111,12 @@ class CollectionStore(CollectionEncoders):
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
-        counted = self._counted(generation)
+        counted, words = self._counted(generation)
         for _ in range(2):
-            if not counted.orphans:
+            if not counted.orphans and not (words and words.orphans):
                 break
             self.catch_up(generation)  # rows were deleted since, as happens while an index is built
-            counted = self._counted(generation)
+            counted, words = self._counted(generation)
         return check_coverage(
             source=counted.source,
             accounted=counted.embedded + counted.empty,
@@ -124,12 +125,19 @@ class CollectionStore(CollectionEncoders):
             overdue=counted.overdue,
             orphans=counted.orphans,
             gaps=self.workspace.embeddings.chunk_gaps(generation, self.relation),
+            words=words,
         )
 
-    def _counted(self, generation: Generation) -> Coverage:
-        return self.workspace.embeddings.coverage(
-            generation, self.relation, since=self._caught_up.get(generation.number)
+    def _counted(self, generation: Generation) -> tuple[Coverage, WordCoverage | None]:
+        since, database, declared = (
+            self._caught_up.get(generation.number),
+            self.workspace.database,
+            self.collection.lexical,
         )
+        counted = self.workspace.embeddings.coverage(generation, self.relation, since=since)
+        if declared is None:
+            return counted, None
+        return counted, word_coverage(database, self.collection.name, declared, self.relation, since=since)
 
     def worst_norm(self, generation: Generation) -> float:
         """Return how far the farthest vector's length is from 1."""

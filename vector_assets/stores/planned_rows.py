@@ -16,6 +16,8 @@ from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.generation_tables import row_digest
+from vector_assets.stores.lexical.coverage import word_coverage
+from vector_assets.stores.lexical.index import LexicalIndex, indexes_of
 from vector_assets.stores.raw_merge import Staging
 
 # Rows that are looked at: the vectors of a row are known to 3 % where their number varies as much as it is large.
@@ -33,6 +35,7 @@ class PlannedRows:
 
     rows: int
     encode: int
+    words: int = 0  # rows whose words would be cut; 0 without an index of words
     sample: list[dict[str, Value]] = field(default_factory=list)
     keys: list[tuple[str | int, ...]] = field(default_factory=list)
 
@@ -45,7 +48,7 @@ def planned_rows(store: CollectionStore) -> PlannedRows:
         if isinstance(reader, QueueReader):
             waiting = reader.waiting(workspace.database.url.libpq)
             if workspace.raw.version(collection.name) is None:
-                return PlannedRows(waiting, waiting)
+                return PlannedRows(waiting, waiting, waiting if collection.lexical else 0)
             return _stored(store, waiting)
         changed = workspace.raw.fingerprint_of(collection, reader) != workspace.raw.fingerprint(collection.name)
         if changed:
@@ -58,6 +61,9 @@ def _stored(store: CollectionStore, waiting: int) -> PlannedRows:
     collection, workspace = store.collection, store.workspace
     count = workspace.raw.count(collection)
     found = PlannedRows(count + waiting, count + waiting)
+    if collection.lexical:
+        held = word_coverage(workspace.database, collection.name, collection.lexical, store.relation)
+        found.words = held.pending + waiting
     names = list(collection.fields)
     key = store.relation.source_key("r")
     query = sql.SQL("select {}, {} from {} r order by hashtextextended(json_build_array({})::text, 0) limit {}").format(
@@ -96,37 +102,57 @@ def _read(store: CollectionStore, reader: SourceReader) -> PlannedRows:
                     kept[place] = row
 
     generation = _described(store)
-    if generation is None:
+    words = _words(store)
+    if generation is None and words is None:
         for _ in sampled():
             pass
-        differing = count
+        differing, cut = count, count
     else:
-        differing = _differing(store, reader, generation, sampled())
+        differing, cut = _differing(store, reader, generation, words, sampled())
     sample = [dict(zip(store.collection.fields, row.values, strict=True)) for row in kept]
-    return PlannedRows(count, differing, sample, [_key(row.key) for row in kept])
+    return PlannedRows(
+        count, differing, cut if store.collection.lexical else 0, sample, [_key(row.key) for row in kept]
+    )
+
+
+def _words(store: CollectionStore) -> LexicalIndex | None:
+    """Return the declared index of words where there is one."""
+    if store.collection.lexical is None:
+        return None
+    database = store.workspace.database
+    index = LexicalIndex.declared(store.collection.name, store.collection.lexical, database.names)
+    with database.connect() as connection:
+        return index if index in indexes_of(database, connection, store.collection.name) else None
 
 
 def _differing(
-    store: CollectionStore, reader: SourceReader, generation: Generation, rows: Iterator[RawRow | BadRow]
-) -> int:
-    """Count the rows whose digest is not the one that a generation holds. Nothing stays."""
-    held, relation = store.workspace.embeddings.rows_table(generation), store.relation
+    store: CollectionStore, reader: SourceReader, generation: Generation | None, words: LexicalIndex | None,
+    rows: Iterator[RawRow | BadRow],
+) -> tuple[int, int]:  # fmt: skip
+    """Count the rows whose digest is not the one that a generation, and an index of words, hold. Nothing stays."""
+    relation = store.relation
     with store.workspace.database.connect() as connection:
         staging = Staging(connection, store.collection, reader.key)
         staging.create()
         staging.add(rows)
-        found = connection.execute(
-            sql.SQL(
-                "select count(*) from pg_temp.staged s left join {} g on {} where g.row_digest is distinct from {}"
-            ).format(
-                held,
-                relation.same("s", "g"),
-                row_digest(generation, relation, "s"),
-            )
-        ).fetchone()
+
+        def count(held: sql.Identifier, digest: sql.Composed) -> int:
+            found = connection.execute(
+                sql.SQL(
+                    "select count(*) from pg_temp.staged s left join {} g on {} where g.row_digest is distinct from {}"
+                ).format(held, relation.same("s", "g"), digest)
+            ).fetchone()
+            assert found is not None
+            return int(str(found[0]))
+
+        found = connection.execute("select count(*) from pg_temp.staged").fetchone()
+        assert found is not None
+        all_of_them = int(str(found[0]))
+        embedded = store.workspace.embeddings.rows_table(generation) if generation else None
+        encode = count(embedded, row_digest(generation, relation, "s")) if generation and embedded else all_of_them
+        cut = count(words.rows, relation.digest(words.fields, "s")) if words else all_of_them
         connection.rollback()
-    assert found is not None
-    return int(str(found[0]))
+    return encode, cut
 
 
 def _described(store: CollectionStore) -> Generation | None:

@@ -19,6 +19,7 @@ from vector_assets.source.token_chunks import TokenSpans
 from vector_assets.spec import Collection, Space
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.estimates import measure_storage, time_encoder
+from vector_assets.stores.lexical.estimating import WordsTimed, time_words
 from vector_assets.stores.planned_changes import Changes, planned_changes
 from vector_assets.stores.planned_rows import planned_rows
 from vector_assets.stores.revisions import space_settings
@@ -34,7 +35,8 @@ class Plan:
 
     ``seconds`` are those of the embeddings stage: ``start_seconds`` until the encoders are ready, and the rows. They
     are None, and so is ``rows_per_second``, where no row could be looked at: messages that nobody has taken yet.
-    ``table_bytes`` and ``index_bytes`` are those of the vectors that are added.
+    ``table_bytes`` and ``index_bytes`` are those of the vectors that are added. ``words_bytes`` is scaled from
+    the sample too, and too much for many rows, whose words come again.
     """
 
     rows: int
@@ -48,6 +50,8 @@ class Plan:
     trains: tuple[str, ...]
     changes: Changes
     index: str | None  # how vectors will be stored and indexed, and why; None where their width is not known yet
+    words: int  # rows whose words would be cut for BM25, in the seconds above; 0 without an index of words
+    words_bytes: int  # of the index of words that is added
     truncated: int  # of the chunks, those longer than their encoder's limit of tokens: as many as in a sample
     load: float  # processes that wanted to run, over the cores there are: above 1 the seconds may be half or twice
 
@@ -76,7 +80,11 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
             truncated = max(truncated, timed.truncated)
     chunks = round(found.encode * sum(counts) / len(counts)) if counts else found.encode
     each += ROW_SECONDS
-    known = bool(found.sample) or not found.encode
+    cutting = WordsTimed(0, 0)
+    if collection.lexical and found.words:
+        cutting = time_words(workspace.database, collection.lexical, found.sample)
+    spent, busiest = found.encode * each + found.words * cutting.seconds, max(found.encode, found.words)
+    known = bool(found.sample) or not (found.encode or found.words)
     width = dims or (known_dims(store) or 0)
     planned = plan_index(
         collection.index, rows=max(chunks, found.rows), dims=width, where=f"collection {collection.name}"
@@ -91,11 +99,13 @@ def plan(workspace: Workspace, collection: Collection) -> Plan:
         encode=found.encode,
         chunks=chunks,
         truncated=round(chunks * truncated),
-        rows_per_second=1 / each if known else None,
+        rows_per_second=(busiest / spent if busiest else 1 / each) if known else None,
         start_seconds=start,
-        seconds=start + found.encode * each if known else None,
+        seconds=start + spent if known else None,
         table_bytes=stored.table_bytes,
         index_bytes=stored.index_bytes,
+        words=found.words,
+        words_bytes=round(found.words * cutting.row_bytes),
         trains=tuple(name for name, space in collection.spaces.items() if space.train and not _is_trained(store, name)),
         changes=planned_changes(workspace, collection),
         load=load,

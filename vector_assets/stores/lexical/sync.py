@@ -110,7 +110,7 @@ class LexicalStore:
                 connection, collection, index.reader, relation, rows=index.rows, fields=index.fields, whole=whole
             )
             removed = self._remove(connection, index, relation) if found.gone else 0
-            added = self._add(connection, index, relation, found.work) if found.work else 0
+            added = self.add(connection, index, relation, found.work) if found.work else 0
             with connection.transaction():
                 self.differences.cursors.move(connection, collection, index.reader, found.cursor)
                 completed = connection.execute(
@@ -154,7 +154,8 @@ class LexicalStore:
             "select pg_advisory_lock(hashtextextended(%s, 2))", (f"bm25/{index.collection}/{index.analyser}",)
         )
 
-    def _add(self, connection: Connection, index: LexicalIndex, relation: Relation, work: int) -> int:
+    def add(self, connection: Connection, index: LexicalIndex, relation: Relation, work: int) -> int:
+        """Cut, count and store the rows that ``pg_temp.work`` lists, in pages; return how many were there."""
         with connection.transaction():
             words = words_of(self.database, connection, index.language, stop_words=index.stop_words)
         connection.execute(
