@@ -11,6 +11,9 @@ the same epochs and rates, through the training of image spaces. Then, on charac
 - the mean angle between an image and its character's mean;
 - the 20 one-shot runs of the data set's authors, within alphabets that stand in neither small set.
 
+An arm is an objective; with @views the images are read without their labels first. With --labelled 2 only so many
+images of a character have a label: what self-supervision is worth where labels are few.
+
     python benchmarks/omniglot.py --data FOLDER --work /tmp/omniglot --json omniglot.json
 """
 
@@ -20,6 +23,7 @@ import argparse
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,12 +73,20 @@ class Omniglot:
         say(f"seed {seed}: validation {check}, test {' and '.join(unseen)}")
         return {"train": ~(held["validation"] | held["test"]), **held}  # type: ignore[dict-item]
 
-    def training_set(self, splits: Mapping[SplitName, NDArray[np.bool_]]) -> TrainingSet:
-        """Return the labelled images."""
-        found = set_of([
-            Pair("", self.names[place], f"{split}{place}", split, f"[{place}]", str(self.characters[place]))
-            for split, mine in splits.items() for place in np.flatnonzero(mine)
-        ])  # fmt: skip
+    def training_set(self, splits: Mapping[SplitName, NDArray[np.bool_]], labelled: int) -> TrainingSet:
+        """Return the images; of each character to learn from so many with their label, the others without."""
+        seen: Counter[str] = Counter()
+        made: list[Pair] = []
+        for split, mine in splits.items():
+            for place in np.flatnonzero(mine):
+                character = str(self.characters[place])
+                seen[character] += 1
+                known = split != "train" or seen[character] <= labelled
+                made.append(
+                    Pair("", self.names[place], f"{split}{place}", split if known else "unlabelled", f"[{place}]",
+                         character if known else "")
+                )  # fmt: skip
+        found = set_of(made)
         return TrainingSet(found.digest, found.pairs, found.report, self.folder)
 
 
@@ -186,15 +198,18 @@ def opened(folder: Path, known: dict[Path, Any] = {}) -> Any:  # noqa: ANN401, B
     return known[folder]
 
 
-def learn(asked: argparse.Namespace, data: Omniglot, whole: TrainingSet, objective: str, seed: int) -> Trained:
+def learn(asked: argparse.Namespace, data: Omniglot, whole: TrainingSet, arm: str, seed: int) -> Trained:
     """Train as the encoder asset does."""
+    objective, _, first = arm.partition("@")
     augment = {"tilt": asked.tilt, "shift": asked.shift, "zoom": asked.zoom, "rotations": not asked.no_rotations}
     declared = training(
         asked, seed, labels="character", objective=objective, augment=augment, max_test=2000, max_validation=2000,
         patience=1000, learning_rate=asked.rates.get(objective, asked.learning_rate),
         **({} if objective == "triplet" else {"head": {"start": asked.head_start}}),
+        **({"pretrain": {"objective": first, "epochs": asked.pretrain_epochs, "batch_size": asked.pretrain_batch_size,
+                         "learning_rate": asked.pretrain_rate}} if first else {}),
     )  # fmt: skip
-    name = f"{objective} seed {seed}"
+    name = f"{arm} seed {seed}"
     base = make_base(asked.work / f"base_{seed}", asked, seed)
     with timed(name):
         return train(
@@ -208,7 +223,7 @@ def arms(asked: argparse.Namespace, data: Omniglot, seed: int) -> dict[str, dict
     splits = data.split(seed)
     if asked.tune:
         splits = {**splits, "test": splits["validation"]}
-    whole = data.training_set(splits)
+    whole = data.training_set(splits, asked.labelled)
     found: dict[str, dict[str, Any]] = {}
     for objective in asked.objectives:
         done = learn(asked, data, whole, objective, seed)
@@ -229,7 +244,7 @@ def main() -> None:
     parser = arguments(
         __doc__, data="omniglot_small.npz and oneshot_runs.npz", trainable="all", learning_rate=3e-3, batch_size=64,
         evaluations_per_epoch=1, max_epochs=15, draws=1000, side=32, widths="32,64,128", tilt=10.0, shift=0.1,
-        zoom=0.1, head_start="random",
+        zoom=0.1, head_start="random", labelled=20, pretrain_epochs=10, pretrain_batch_size=256, pretrain_rate=3e-3,
     )  # fmt: skip
     parser.add_argument("--no-rotations", action="store_true")
     parser.add_argument("--objectives", nargs="+", default=[CONTROL, "triplet", "arcface"])

@@ -111,6 +111,25 @@ def test_held_out_images_are_the_questions_of_the_gate_and_of_drift(signs: Proje
     assert asked and asked.vectors.shape == (20, 24)
 
 
+def test_images_without_a_label_are_read_first_where_that_is_declared(
+    signs: ProjectRuns, workspace: Workspace, model: Path
+) -> None:
+    """One row has no label; another looks like a held-out image, and is left out for it."""
+    rows = (signs.folder / "rows.jsonl").read_text()
+    twin = {"id": "twin", "photo": "drawn/0_6.png", "sign": None, "drawer": "d0"}
+    (signs.folder / "rows.jsonl").write_text(rows + json.dumps(twin) + "\n")
+    declare(signs.folder, model, "triplet")
+    declared = signs.folder / "defs.yaml"
+    first = "pretrain: {objective: views, epochs: 1, batch_size: 20}"
+    declared.write_text(declared.read_text().replace("augment: {tilt: 5}", f"augment: {{tilt: 5}}\n        {first}"))
+    signs.collection = load_collection(declared)
+    drawn = signs.run("raw", "training_set", "encoder")
+    assert (drawn.metadata["training_set"]["unlabelled"], drawn.metadata["encoder"]["trained_now"]) == (1, True)
+    assert drawn.metadata["training_set"]["near_duplicate_unlabelled"] == 1
+    assert workspace.checkpoints.get(drawn.versions["encoder"]).digest != signs.first.versions["encoder"]  # type: ignore[union-attr]
+    (signs.folder / "rows.jsonl").write_text(rows)
+
+
 def test_what_was_drawn_is_not_what_is_there(signs: ProjectRuns, workspace: Workspace, model: Path) -> None:
     again = signs.run("raw", "training_set", "encoder")
     assert again.metadata["encoder"]["trained_now"] is False

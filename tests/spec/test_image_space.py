@@ -62,18 +62,10 @@ def test_texts_and_images_are_declared_side_by_side(tmp_path: object) -> None:
         ("./model", f"./model, {TRIPLET}, trainable: lora}}", "7: spaces.photo.train.trainable", "found lora; of an"),
         ("./model", f"./model, {TRIPLET}, learn_tokens: 9}}", "7: spaces.photo.train.learn_tokens", "no tokens"),
         ("./model", f"./model, {TRIPLET}, matryoshka: [8]}}", "7: spaces.photo.train.matryoshka", "is served whole"),
-        (
-            "./model", f"./model, {TRIPLET}, search: {{batch_size: [8]}}}}", "7: spaces.photo.train.search",
-            "are not searched yet",
-        ),
         ("./model", f"./model, {TRIPLET}, curve: {{}}}}", "7: spaces.photo.train.curve", "are not drawn yet"),
         (
             "./model", f"./model, {TRIPLET}, start: scratch, trainable: all}}", "7: spaces.photo.train.start",
             "starts from its own weights",
-        ),
-        (
-            "./model", f"./model, {TRIPLET}, pretrain: {{objective: denoising}}}}", "7: spaces.photo.train.pretrain",
-            "it needs texts",
         ),
         ("./model", f"./model, {TRIPLET}, augment: {{}}}}", "7: spaces.photo.train.augment", "changes nothing"),
         (
@@ -83,6 +75,24 @@ def test_texts_and_images_are_declared_side_by_side(tmp_path: object) -> None:
         (
             "[title]}", "[title], train: {objective: triplet, labels: kind, augment: {tilt: 9}}}",
             "8: spaces.text.train.augment", "changes images, and this space reads text",
+        ),
+        (
+            "./model", "./model, train: {objective: triplet, labels: kind, trainable: all, augment: {tilt: 5}, "
+            "pretrain: {objective: denoising}}",
+            "7: spaces.photo.train.pretrain.objective", "found denoising, which reads texts; expected views",
+        ),
+        (
+            "./model", "./model, train: {objective: triplet, labels: kind, trainable: all, augment: {rotations: true}, "
+            "pretrain: {objective: views}}",
+            "7: spaces.photo.train.augment", "moves nothing, so that both views of an image would be equal",
+        ),
+        (
+            "./model", "./model, train: {objective: triplet, labels: kind, search: {layer: [1, 2]}}",
+            "7: spaces.photo.train.search.layer", "an encoder of images has none to choose; leave it out",
+        ),
+        (
+            "[title]}", "[title], train: {pairs: a, pretrain: {objective: views}}}",
+            "8: spaces.text.train.pretrain.objective", "found views, which are of images; expected dropout_pairs",
         ),
         ("./model", "./model, max_tokens: 9", "7: spaces.photo.max_tokens", "an image has no tokens to count; leave"),
         ("[title]}", "[title, photo]}", "8: spaces.text.fields", "photo is an image; expected " + IMAGE_IN_TEXT),

@@ -34,7 +34,10 @@ REFUSED = [
     ({"objective": "denoising", "trainable": "head"}, "trainable: denoising has no head to learn alone"),
     ({"objective": "denoising", "trainable": "lora"}, "trainable: denoising ties the decoder to whole layers"),
     ({"objective": "dropout_pairs", "pretrain": {"objective": "denoising"}}, "pretrain: dropout_pairs learns from"),
-    ({"pairs": "p.jsonl", "pretrain": {"objective": "masking"}}, "Input should be 'dropout_pairs' or 'denoising'"),
+    (
+        {"pairs": "p.jsonl", "pretrain": {"objective": "masking"}},
+        "Input should be 'dropout_pairs', 'denoising' or 'views'",
+    ),
     (
         {"objective": "classification", "labels": "k", "trainable": "head", "pretrain": {"objective": "denoising"}},
         "pretrain: the encoder does not learn with trainable: head",

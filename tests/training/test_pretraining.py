@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,25 @@ def test_texts_of_held_out_rows_and_groups_are_never_read() -> None:
     few = declared.model_copy(update={"pretrain": Pretraining(objective="dropout_pairs", texts=7)})
     assert with_unlabelled(drawn, ROWS, few).report["over_cap_unlabelled"] == 11
     assert len(pretraining_texts(found, few)) == 7 and set(pretraining_texts(found, few)) < set(read)
+
+
+def test_rows_outside_of_the_pairs_need_no_held_out_group_and_by_time_are_older_than_all_that_is_held_out() -> None:
+    named = Training(
+        pairs=FieldPairs(query="q"), split=Split(by="g", validation=["g3"], test=["g4"]),
+        pretrain=Pretraining(objective="dropout_pairs"),
+    )  # fmt: skip
+    rows = [row for row in ROWS if row.query or row.group not in ("g3", "g4")]
+    assert len(with_unlabelled(pairs_from_rows(rows, named), rows, named).split("unlabelled")) == 18
+    timed = named.model_copy(update={"split": Split(by_time="at", validation=0.2, test=0.2)})
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    dated = [replace(row, group="", time=begin + timedelta(days=place)) for place, row in enumerate(ROWS)]
+    late = [replace(row, key=f"[{100 + n}]", query="", document=f"z{n} y{n} x{n}") for n, row in enumerate(dated)]
+    drawn = pairs_from_rows(dated, timed)
+    first = min(row.time for row in dated if row.key in {pair.key for pair in drawn.split("validation")} and row.time)
+    read = with_unlabelled(drawn, [*dated, *late], timed).split("unlabelled")
+    assert {pair.key for pair in read} == {
+        row.key for row in (*dated, *late) if row.time and row.time < first and not row.query
+    }
 
 
 def test_beside_pairs_of_a_file_likeness_decides() -> None:

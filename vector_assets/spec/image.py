@@ -20,10 +20,8 @@ _TEXT_ONLY = {
 }
 
 _TRAINED_TEXT_ONLY = {
-    "pretrain": "it needs texts",
     "matryoshka": "an image's vector is served whole",
     "learn_tokens": "an image has no tokens to count",
-    "search": "settings of image encoders are not searched yet",
     "curve": "learning curves of image encoders are not drawn yet",
 }
 
@@ -85,6 +83,18 @@ class ImageSpace(Spec):
             raise ValueError(f"train.trainable: found {wrong}; of an encoder of images learn all, last_<k> or head")
         if train.start != "pretrained":
             raise ValueError(f"train.start: found {train.start}; an encoder of images starts from its own weights")
+        if train.pretrain and train.pretrain.objective != "views":
+            raise ValueError(
+                f"train.pretrain.objective: found {train.pretrain.objective}, which reads texts; expected views"
+            )
+        if train.pretrain and not (train.augment and train.augment.moves):
+            raise ValueError(
+                "train.augment: moves nothing, so that both views of an image would be equal; expected tilt, shift or "
+                "zoom, which pretrain: views needs"
+            )
+        for key in ("layer", "lora_rank"):
+            if train.search and getattr(train.search, key) is not None:
+                raise ValueError(f"train.search.{key}: an encoder of images has none to choose; leave it out")
         for key, why in _TRAINED_TEXT_ONLY.items():
             if getattr(train, key) is not None:
                 raise ValueError(f"train.{key}: {why}; leave it out of a space of kind image")

@@ -29,16 +29,19 @@ class Negatives(Spec):
 
 
 class Pretraining(Spec):
-    """Self-supervised learning before the objective: from the texts alone, never from held-out ones."""
+    """Self-supervised learning before the objective: from texts or images alone, never from held-out ones."""
 
-    objective: Literal["dropout_pairs", "denoising"] = Field(
+    objective: Literal["dropout_pairs", "denoising", "views"] = Field(
         description="dropout_pairs: a text, read twice with dropout on, finds itself among others (unsupervised "
         "SimCSE). denoising: a decoder rebuilds the text from the vector of what is left after 60 % of its tokens are "
-        "deleted (TSDAE); for encoders that transformers can run as a decoder with cross-attention, such as BERT."
+        "deleted (TSDAE); for encoders that transformers can run as a decoder with cross-attention, such as BERT. "
+        "views, of images: an image that augment: has moved finds itself, moved otherwise, among others (SimCLR)."
     )
     texts: int = Field(
-        default=20_000, ge=2, description="At most this many: rows outside of the pairs, and the train documents."
+        default=20_000,
+        ge=2,
+        description="At most this many: rows outside of the pairs, and the train documents; of images as many.",
     )
-    epochs: int = Field(default=1, ge=1, le=100, description="Times that each text is read; there is no patience here.")
-    batch_size: int = Field(default=64, ge=2, le=4096, description="Texts a step.")
+    epochs: int = Field(default=1, ge=1, le=100, description="Times that each is read; there is no patience here.")
+    batch_size: int = Field(default=64, ge=2, le=4096, description="Texts or images a step.")
     learning_rate: float = Field(default=3e-5, gt=0, lt=1, description="The highest step of the optimiser.")

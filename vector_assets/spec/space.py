@@ -100,6 +100,10 @@ class TextSpace(Spec):
             return self
         if train.augment:
             raise ValueError("train.augment: changes images, and this space reads text; leave it out")
+        if train.pretrain and train.pretrain.objective == "views":
+            raise ValueError(
+                "train.pretrain.objective: found views, which are of images; expected dropout_pairs or denoising"
+            )
         layers = (self.layer, *((train.search.layer if train.search else None) or ()))
         if "mix" in train.trainables and "mix" not in layers:
             raise ValueError("train.trainable: mix learns the weights of layers; the space needs layer: mix")

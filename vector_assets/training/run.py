@@ -161,7 +161,13 @@ def begin(
         images, pictures = open_network(base.folder, training_set, training)
         rotates = training.augment and training.augment.rotations
         shown = with_rotations(to_learn) if rotates else to_learn
-        return Session(images, shown, check, training, tokenize=pictures.tokenize, log=log, learns=learns)
+        alone = pretraining_texts(training_set, training) if training.pretrain and learns else ()
+        session = Session(
+            images, shown, check, training, tokenize=pictures.tokenize, log=log, learns=learns, texts=alone,
+            epoch_steps=epoch_steps,
+        )  # fmt: skip
+        images.prepare(pictures.tokenize(alone))  # last, where there is room left
+        return session
     tokenize = _tokenizer(base.folder)
     network = Network(
         base.folder, trainable=training.trainable, lora_rank=training.lora_rank, seed=training.seed, shared=shared

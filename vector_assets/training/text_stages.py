@@ -1,4 +1,4 @@
-"""The stages that learn from texts alone, as a declaration asks for them: the only one, or before another."""
+"""The stages that learn from texts, or images, alone, as declared: the only one, or before another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vector_assets.spec import Training
 from vector_assets.training.network import Network
-from vector_assets.training.objectives import Denoising, Distillation, DropoutPairs, TextObjective
+from vector_assets.training.objectives import Denoising, Distillation, DropoutPairs, TextObjective, Views
 from vector_assets.training.stages import TextStage
 from vector_assets.training.teacher import Teacher
 
@@ -45,5 +45,7 @@ class Texts:
             return Distillation(self.teacher.vectors(texts))
         if name == "denoising":
             return Denoising()
+        if name == "views":
+            return Views()
         served = (self.network.dims,) if self.network.dims < self.network.width else ()
         return DropoutPairs(self.widths or served)

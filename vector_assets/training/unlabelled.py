@@ -1,4 +1,4 @@
-"""Texts without pairs: what self-supervised learning reads, and how it is asked where nobody asks. Pure."""
+"""Texts and images without pairs: what self-supervised learning reads, and how it is asked where nobody asks. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.duplicates import asking, resembling
+from vector_assets.training.duplicates import asking, looking_alike, resembling
 from vector_assets.training.pairs import PairRow, _cap, _split, pairs_digest
 
 #: Share of a text's words that a question made of it keeps: what TSDAE leaves of a text.
@@ -37,23 +37,32 @@ def outside_of(
 ) -> list[PairRow]:  # fmt: skip
     """Return the rows outside of a set's pairs, each text once, none of which is held out.
 
-    Left out are texts of held-out rows and groups, and what resembles a held-out document or query, or a question that
-    is ``evaluated``; where the pairs come from a file, rows have no group of its kind, and likeness alone decides.
+    Left out are texts of held-out rows and groups, and what resembles a held-out document or query (of images by
+    their perceptual hashes), or a question that is ``evaluated``; where the pairs come from a file, rows have no group
+    of its kind, and likeness alone decides.
     """
     held_out = training_set.split("validation") + training_set.split("test")
     own = {pair.document for pair in training_set.split("train")}
     keys = {pair.key for pair in held_out if pair.key}
     texts: dict[str, PairRow] = {}
+    looks: list[int] = []  # of held-out images
     for row in sorted(rows, key=lambda row: (row.group, row.key)):
         text = row.document.strip()
+        if row.looks is not None and row.key in keys:
+            looks.append(row.looks)
         dated = row.time is not None or not training.split.by_time or training.from_file
         if text and text not in own and row.key not in keys and dated:
             texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key, time=row.time))
     kept = list(texts.values())
     if not training.from_file:
-        kept = _split(kept, training, report)["train"]
-    there = [text for pair in held_out for text in (pair.document, pair.query) if text]
-    alike = resembling([row.document for row in kept], there, training.split.duplicates)
+        groups = {pair.group for pair in held_out}
+        kept = [row for row in _to_learn(kept, training, training_set, report) if row.group not in groups]
+    hashes = [row.looks for row in kept if row.looks is not None]
+    if hashes:
+        alike = looking_alike(hashes, looks, training.split.image_bits)
+    else:
+        there = [text for pair in held_out for text in (pair.document, pair.query) if text]
+        alike = resembling([row.document for row in kept], there, training.split.duplicates)
     report["near_duplicate_unlabelled"] = int(alike.sum())
     kept = [row for row, is_alike in zip(kept, alike, strict=True) if not is_alike]
     if evaluated:
@@ -61,6 +70,23 @@ def outside_of(
         kept = [row for row, one in zip(kept, asked, strict=True) if not one]
         report["evaluated"] = int(training_set.report.get("evaluated", 0)) + sum(asked)
     return kept
+
+
+def _to_learn(
+    rows: Sequence[PairRow], training: Training, training_set: TrainingSet, report: Counter[str]
+) -> list[PairRow]:
+    """Return the rows that the split of the set's pairs would have put into train.
+
+    A named group need not have any of them here. By time it is what is older than all that is held out.
+    """
+    split = training.split
+    if isinstance(split.validation, list) and isinstance(split.test, list):
+        named = {*split.validation, *split.test}
+        return [row for row in rows if row.group not in named]
+    if split.by_time:
+        begins = min(training_set.report["validation_from"], training_set.report["test_from"])
+        return [row for row in rows if row.time is not None and int(row.time.timestamp()) < begins]
+    return _split(rows, training, report)["train"]
 
 
 def pretraining_texts(training_set: TrainingSet, training: Training) -> list[str]:

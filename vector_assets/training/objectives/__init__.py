@@ -13,6 +13,7 @@ from vector_assets.training.objectives.distillation import Distillation
 from vector_assets.training.objectives.dropout_pairs import DropoutPairs
 from vector_assets.training.objectives.matryoshka import Matryoshka
 from vector_assets.training.objectives.triplet import Triplet
+from vector_assets.training.objectives.views import Views
 
 OBJECTIVES: dict[str, Callable[[Training], Objective]] = {
     "arcface": lambda of: ArcFace(
@@ -44,5 +45,6 @@ __all__ = [
     "Seen",
     "TextObjective",
     "Triplet",
+    "Views",
     "make_objective",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.open import Settings
 from vector_assets.records import RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, compare, conclude, named
@@ -28,7 +28,7 @@ class Setup:
     training_set: TrainingSet
     training: Training
     base: Path
-    settings: ContractSettings
+    settings: Settings
     work: Path
     space: Space
     trials: Trials
@@ -89,7 +89,7 @@ def choose(
 
 
 def _score(
-    of: Setup, training: Training, settings: ContractSettings, destination: Path, log: RunLog, *, keep: bool = True
+    of: Setup, training: Training, settings: Settings, destination: Path, log: RunLog, *, keep: bool = True
 ) -> _Scored:
     """Score what a trial has learned, or the start of one that learns nothing, and store it where it is to be kept."""
     start = store_base(of.training_set, training, of.base, destination, settings)

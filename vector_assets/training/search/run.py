@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vector_assets.encoder.contract import ContractSettings
+from vector_assets.encoder.open import Settings
 from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint, RunLog, TrainingSet
 from vector_assets.spec import Training
@@ -47,7 +48,7 @@ def search(
     log: RunLog,
     base_log: RunLog,
     open_trial: OpenTrial,
-    settings: ContractSettings | None = None,
+    settings: Settings | None = None,
     report_folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
@@ -98,7 +99,7 @@ class _Runner:
     ) -> None:
         self.setup, self.trials, self.work = setup, setup.trials, setup.work
         self.open_trial, self.progress = open_trial, progress
-        self._bases: dict[ContractSettings, Checkpoint] = {setup.settings: stored}
+        self._bases: dict[Settings, Checkpoint] = {setup.settings: stored}
         self._shared: Shared = {}
 
     def attempt(self, one: Attempt) -> None:
@@ -150,7 +151,7 @@ class _Runner:
         log.tags({"best_step": str(history.best_step)})
         return best.metrics[history.metric]
 
-    def _base_of(self, training: Training, settings: ContractSettings) -> Checkpoint:
+    def _base_of(self, training: Training, settings: Settings) -> Checkpoint:
         if settings not in self._bases:
             place = self.work / "bases"  # of other layers: only the best's is kept, elsewhere
             self._bases[settings] = store_base(self.setup.training_set, training, self.setup.base, place, settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vector_assets.encoder.contract import CONTRACT_FILE, ContractSettings, read_json
 from vector_assets.encoder.layers import chosen_layer
+from vector_assets.encoder.open import Settings
 from vector_assets.spec import LOSS_SETTINGS, SEARCHED, Layer, Training
 from vector_assets.training.searched import Setting
 
@@ -41,7 +42,7 @@ class Space:
         return [one for one in every if one != self.inside]
 
 
-def space_of(training: Training, settings: ContractSettings, base: Path) -> Space:
+def space_of(training: Training, settings: Settings, base: Path) -> Space:
     """Return what a declared search chooses among. Raises EncoderError for a layer that the encoder does not have."""
     search = training.search
     assert search is not None, "a search is declared"
@@ -52,6 +53,7 @@ def space_of(training: Training, settings: ContractSettings, base: Path) -> Spac
         if asked is None:
             continue
         if name == "layer":
+            assert isinstance(settings, ContractSettings), "an encoder of images has no layers to choose"
             own = _own_layer(base)
             asked = [_layer(base, layer, own) for layer in asked]
             declared[name] = own if settings.layer is None else _layer(base, settings.layer, own)
@@ -64,11 +66,12 @@ def space_of(training: Training, settings: ContractSettings, base: Path) -> Spac
 
 
 def applied(
-    training: Training, settings: ContractSettings, values: Mapping[str, Setting], space: Space
-) -> tuple[Training, ContractSettings]:
+    training: Training, settings: Settings, values: Mapping[str, Setting], space: Space
+) -> tuple[Training, Settings]:
     """Return the declaration with a trial's values in place of its own, and without its search."""
     layer = values.get("layer")
     if layer is not None and layer != space.declared["layer"]:
+        assert isinstance(settings, ContractSettings), "an encoder of images has no layers to choose"
         settings = replace(settings, layer=layer)  # type: ignore[arg-type]
     rest = {name: value for name, value in values.items() if name != "layer"}
     return training.model_copy(update={**rest, "search": None}), settings
