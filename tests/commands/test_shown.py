@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from vector_assets.assets.launch import Launched, StageOutcome
-from vector_assets.show import launched_json, show_launched
+from vector_assets.show.runs import launched_json, show_launched
 
 WARNING = "too little data: by mrr@10, what was learned from came 0.400 further than validation"
 NUMBERS = {"trained_now": True, "test_mrr@10": 0.75, "base_test_mrr@10": 0.5}

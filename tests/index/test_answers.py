@@ -23,7 +23,7 @@ from vector_assets.search.answers import answerable, scoring, with_probabilities
 from vector_assets.search.ask import Ask
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hit, Hits
-from vector_assets.show import hits_json, show_hits
+from vector_assets.show.hits import hits_json, show_hits
 from vector_assets.stores.calibrations import calibrate_live, calibrate_vectors, known_calibrations
 from vector_assets.stores.evaluating import evaluate_live
 from vector_assets.stores.workspace import Workspace

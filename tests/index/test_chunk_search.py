@@ -15,7 +15,7 @@ from vector_assets.index.retrieve import exact_rankings
 from vector_assets.index.swap import settle
 from vector_assets.records import JudgedPassage, JudgedQuery, Key, Vectors
 from vector_assets.search.engine import SearchEngine
-from vector_assets.show import hits_json
+from vector_assets.show.hits import hits_json
 from vector_assets.stores.evaluating import evaluate_live
 from vector_assets.stores.mapping import _read
 from vector_assets.stores.measuring import measure_newest

@@ -15,7 +15,7 @@ from vector_assets.api import CollectionClient
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.index.swap import promote, roll_back, settle
 from vector_assets.records import JudgedQuery
-from vector_assets.show import show_status
+from vector_assets.show.status import show_status
 from vector_assets.spec import Collection
 from vector_assets.stores.asking import synthetic_queries
 from vector_assets.stores.evaluating import evaluate_live

@@ -11,7 +11,8 @@ from rich.console import Console
 from vector_assets.api import CollectionClient
 from vector_assets.assets.launch import Launched
 from vector_assets.metrics import shown_metric
-from vector_assets.show import launched_json, show_hits, show_launched, shown_progress
+from vector_assets.show.hits import show_hits
+from vector_assets.show.runs import launched_json, show_launched, shown_progress
 
 QUESTIONS = (
     "compute the shortest path between two nodes of a graph",

@@ -44,7 +44,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Say where collections stand: rows, vectors, what is live, recall, decision."""
-    from vector_assets.show import show_status
+    from vector_assets.show.status import show_status
 
     client = open_client(project)
     chosen = [client.collection(collection)] if collection else client.collections()
@@ -76,7 +76,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find the rows nearest to a question, an image or rows that are liked, in the live generation."""
-    from vector_assets.show import hits_json, show_hits
+    from vector_assets.show.hits import hits_json, show_hits
     from vector_assets.stores.session_settings import read_settings
 
     if query is None and image is None and not like and not unlike:

@@ -106,7 +106,7 @@ def _passages_json(found: Evaluated) -> dict[str, Any]:
 
 def show_evaluated(found: Evaluated) -> None:
     """Print the arms, then the systems with their intervals, then what differs, where several were asked."""
-    from vector_assets.show import show_arms
+    from vector_assets.show.status import show_arms
 
     show_arms(out, found.arms)
     kind = "synthetic queries (made from words of the rows, judged by nobody)" if found.synthetic else "queries"

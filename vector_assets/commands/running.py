@@ -44,7 +44,7 @@ def materialize(
     unknown = [name for name in stage or [] if name not in known]
     if unknown:
         raise UserError(f"--stage {unknown[0]}: expected one of {', '.join(known)}")
-    from vector_assets.show import launched_json, show_launched, shown_progress
+    from vector_assets.show.runs import launched_json, show_launched, shown_progress
 
     client = open_client(project).collection(collection)
     with shown_progress(err, quiet=as_json) as listener:
