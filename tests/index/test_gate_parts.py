@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,6 +200,10 @@ def test_what_is_better_than_live_goes_live_though_words_find_better() -> None:
     assert found.decision == "promote" and "goes live all the same, since what is live is worse" in found.reason
     tie = decide(_comparison(0.0))
     assert weigh_words(tie, beaten, live=_comparison(0.0)).decision == "keep"
+    promoted = replace(tie, decision="promote")
+    for difference in (0.0, 0.004, -0.1):
+        found = weigh_words(promoted, beaten, live=_comparison(difference))
+        assert found.decision == "keep", f"not significantly better than live: {difference}"
     assert "; BM25 finds better" in weigh_words(tie, beaten, live=_comparison(0.0)).reason
 
 
