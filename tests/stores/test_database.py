@@ -7,7 +7,9 @@ import threading
 import psycopg
 import pytest
 from fakes import Execute
+from pgvector import HalfVector, Vector
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from real_servers import RealServer
 
 from vector_assets.errors import DatabaseError, UserError
@@ -38,6 +40,27 @@ def test_preparing_migrates_once_and_twice_is_nothing(fresh_database: DatabaseUr
     prepare(fresh_database)
     assert run(fresh_database, "select number, name, applied_at from ops.migrations order by number") == migrations
     assert [row[:2] for row in run(fresh_database, state)] == [row[:2] for row in before]
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_vectors_are_read_as_such_also_where_the_extension_was_made_anew(
+    fresh_database: DatabaseUrl, autocommit: bool
+) -> None:
+    """What is known of its types is kept by a process, and asked anew where their numbers are others."""
+    database = prepare(fresh_database)
+    numbers = set()
+    for _ in range(2):
+        for _ in range(2):  # asked, then known
+            with database.connect(autocommit=autocommit) as connection:
+                assert connection.info.transaction_status == TransactionStatus.IDLE
+                row = connection.execute("select '[1,2]'::vector, '[3]'::halfvec, array['[1]'::vector]").fetchone()
+                assert row == (Vector([1, 2]), HalfVector([3]), [Vector([1])])
+                copied = connection.execute("select %s::vector, %s::halfvec", (Vector([5]), HalfVector([6]))).fetchone()
+                assert copied == (Vector([5]), HalfVector([6]))
+        numbers.add(run(fresh_database, "select to_regtype('vector')::oid::bigint")[0])
+        run(fresh_database, "drop extension vector cascade")
+        run(fresh_database, "create extension vector")
+    assert len(numbers) == 2
 
 
 def test_many_prepare_at_once(fresh_database: DatabaseUrl) -> None:

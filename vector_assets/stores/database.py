@@ -11,6 +11,8 @@ from typing import LiteralString
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
 
 from vector_assets.errors import DatabaseError
 from vector_assets.runtime.home import bundled
@@ -57,8 +59,14 @@ class Database:
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
         """Open a writer's connection with pinned settings; commit at the end, roll back on error."""
-        with open_connection(self.url, options=PINNED, autocommit=autocommit) as connection:
-            register_vector(connection)
+        known = _ADAPTERS.get(self.url.libpq)
+        with open_connection(self.url, options=PINNED, autocommit=True, context=known) as connection:
+            row = connection.execute("select to_regtype('vector')::oid::bigint").fetchone()
+            oid = row[0] if row else None
+            if known is None or known.oid != oid:
+                register_vector(connection)
+                _ADAPTERS[self.url.libpq] = _Adapters(oid, AdaptersMap(connection.adapters))
+            connection.autocommit = autocommit
             yield connection
 
     def compose(self, text: str, **more: sql.Composable) -> sql.Composed:
@@ -66,13 +74,28 @@ class Database:
         return self.names.compose(text, **more)
 
 
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    """How pgvector's types are read and written, while they have the numbers that they had when it was asked."""
+
+    oid: object
+    adapters: AdaptersMap
+    connection: psycopg.BaseConnection[object] | None = None
+
+
+# By URL, for the life of the process: to ask for four types takes as long as to connect, and both are done often.
+_ADAPTERS: dict[str, _Adapters] = {}
+
+
 @contextmanager
-def open_connection(url: DatabaseUrl, *, options: str, autocommit: bool = False) -> Iterator[Connection]:
+def open_connection(
+    url: DatabaseUrl, *, options: str, autocommit: bool = False, context: AdaptContext | None = None
+) -> Iterator[Connection]:
     """Connect or raise DatabaseError with one line; keeps ``options`` that the URL already has."""
     given = str(url.url.query.get("options", ""))
     try:
         connection: Connection = psycopg.connect(
-            url.libpq, options=f"{given} {options}".strip(), autocommit=autocommit, connect_timeout=10
+            url.libpq, options=f"{given} {options}".strip(), autocommit=autocommit, connect_timeout=10, context=context
         )
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
