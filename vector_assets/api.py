@@ -21,7 +21,7 @@ from vector_assets.search.hits import AskedVector, Hits
 from vector_assets.search.where import Where, read_where
 from vector_assets.source.images import read_question
 from vector_assets.spec import Collection, Evaluation, Export, ExportFormat
-from vector_assets.spec.project import Project, find_project
+from vector_assets.spec.project import Project, find_project, in_project
 from vector_assets.stores.calibrations import live_methods
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.evaluating import Evaluated, evaluate_live
@@ -48,37 +48,41 @@ def connect(project: str | Path | None = None, *, settings: Mapping[str, str] | 
     ``settings`` are those of the sessions that search, such as ``{"app.tenant": "acme"}``, for a source whose policies
     ask ``current_setting('app.tenant')`` who is reading. Raises UserError for a name without a dot.
     """
-    return Client(find_project(Path(project) if project else None), checked_settings(settings or {}))
+    named = Path(project) if project else None
+    return Client(find_project(named), checked_settings(settings or {}), named)
 
 
 class Client:
     """A project and the workspace that its collections live in."""
 
-    def __init__(self, project: Project, settings: Mapping[str, str] | None = None) -> None:
-        """Use ``connect`` instead."""
+    def __init__(self, project: Project, settings: Mapping[str, str] | None = None, named: Path | None = None) -> None:
+        """Use ``connect`` instead. ``named`` is the project's folder where the environment does not name it."""
         self.project = project
+        self._named = named.expanduser().absolute() if named else None
         self.settings = settings or {}
 
     @cached_property
     def workspace(self) -> Workspace:
         """Database, stores and tracking; no server is started before they are needed."""
-        return open_workspace(self.settings)
+        with in_project(self._named):
+            return open_workspace(self.settings)
 
     def collection(self, name: str) -> CollectionClient:
         """Return one collection; raises NotFound."""
         declared = self.project.collection(name)
-        return CollectionClient(self.workspace, declared)
+        return CollectionClient(self.workspace, declared, self._named)
 
     def collections(self) -> tuple[CollectionClient, ...]:
         """Return all collections, sorted by name."""
-        return tuple(CollectionClient(self.workspace, each) for each in self.project.collections())
+        return tuple(CollectionClient(self.workspace, each, self._named) for each in self.project.collections())
 
 
 class CollectionClient:
     """One collection: search it, materialize it, look at it."""
 
-    def __init__(self, workspace: Workspace, collection: Collection) -> None:
-        """Use ``Client.collection`` instead."""
+    def __init__(self, workspace: Workspace, collection: Collection, project: Path | None = None) -> None:
+        """Use ``Client.collection`` instead. ``project`` is its folder where the environment does not name it."""
+        self._project = project
         self.workspace = workspace
         self.spec = collection
         self._engine: SearchEngine | None = None
@@ -169,9 +173,10 @@ class CollectionClient:
         from vector_assets.assets.keys import STAGES
         from vector_assets.assets.launch import launch
 
-        return launch(
-            self.workspace, self.spec, stages=stages or STAGES, refresh=refresh, sweep=sweep, listener=listener
-        )
+        with in_project(self._project):
+            return launch(
+                self.workspace, self.spec, stages=stages or STAGES, refresh=refresh, sweep=sweep, listener=listener
+            )
 
     def status(self) -> Status:
         """Say where the collection stands."""
@@ -267,7 +272,8 @@ class CollectionClient:
         if find_spec("dagster"):
             from vector_assets.assets.launch import report_swap
 
-            report_swap(self.workspace, self.spec, swapped, because=because)
+            with in_project(self._project):
+                report_swap(self.workspace, self.spec, swapped, because=because)
         return swapped
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +88,27 @@ def find_project(path: Path | None = None) -> Project:
             f"{said}: {project.root} has no defs folder; expected a project, made by vector-assets init DIR"
         )
     return project
+
+
+@contextmanager
+def in_project(root: Path | None) -> Iterator[None]:
+    """Make a project that of everything that this process does, for a while; None leaves it as the environment says.
+
+    What is set meanwhile for the workspace and for Dagster is taken back, so that another project may follow.
+    """
+    before = {name: value for name, value in os.environ.items() if _is_ours(name)}
+    if root is not None:
+        os.environ[VARIABLE] = str(root.expanduser().absolute())
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if _is_ours(name) and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith("VECTOR_ASSETS_") or variable == "DAGSTER_HOME"
 
 
 def _is_foreign(text: str) -> bool:
