@@ -12,8 +12,8 @@ from materialized import TO_LIVE, ProjectRuns, mlflow_runs, project_runs
 from project import change_rows, write_project
 from typer.testing import CliRunner
 
-from vector_assets.api import CollectionClient
 from vector_assets.cli import app
+from vector_assets.collection_client import CollectionClient
 from vector_assets.errors import UserError
 from vector_assets.stores.workspace import Workspace
 

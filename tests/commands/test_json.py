@@ -9,9 +9,9 @@ import pytest
 from command_line import GOOD, Project
 from rich.console import Console
 
-from vector_assets.api import CollectionClient
 from vector_assets.assets import demo, serve
 from vector_assets.assets.launch import Launched
+from vector_assets.collection_client import CollectionClient
 
 
 @pytest.fixture

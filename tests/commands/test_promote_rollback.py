@@ -15,10 +15,10 @@ from command_line import Project, refused
 from fakes import Execute
 from tiny import make_tiny_bert
 
-from vector_assets.api import CollectionClient
 from vector_assets.assets.build import build_definitions
 from vector_assets.assets.instance import get_instance, instance_environment
 from vector_assets.assets.keys import key
+from vector_assets.collection_client import CollectionClient
 from vector_assets.spec.load import load_collection
 from vector_assets.stores.workspace import Workspace
 

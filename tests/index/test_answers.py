@@ -12,7 +12,7 @@ from fakes import ANIMALS, Declare, Execute, FakeStore, KeywordEncoder
 from rich.console import Console
 from stages import materialize, measure
 
-from vector_assets.api import CollectionClient
+from vector_assets.collection_client import CollectionClient
 from vector_assets.errors import UserError
 from vector_assets.index.calibrating import LEAST_QUESTIONS
 from vector_assets.index.swap import roll_back, settle

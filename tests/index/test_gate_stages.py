@@ -11,7 +11,7 @@ from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from rich.console import Console
 from stages import WRONG, begin, materialize, measure, search, states
 
-from vector_assets.api import CollectionClient
+from vector_assets.collection_client import CollectionClient
 from vector_assets.errors import NotFound, NotLive
 from vector_assets.index.swap import promote, roll_back, settle
 from vector_assets.records import JudgedQuery

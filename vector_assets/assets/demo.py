@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from vector_assets.api import CollectionClient
 from vector_assets.assets.launch import Launched
+from vector_assets.collection_client import CollectionClient
 from vector_assets.metrics import shown_metric
 from vector_assets.show.hits import show_hits
 from vector_assets.show.runs import launched_json, show_launched, shown_progress
