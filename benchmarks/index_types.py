@@ -244,6 +244,7 @@ def asked(store: Store, questions: Vectors, width: int, rounds: int) -> tuple[di
     with psycopg.connect(url, autocommit=True) as raw, psycopg.connect(url, autocommit=True) as sql:
         for connection in (raw, sql):
             register_vector(connection)
+            connection.execute("set jit = off")  # as who tunes by hand would: a plan over many rows is compiled else
             connection.execute("select '[1]'::vector <=> '[1]'::vector")
         for setting in settings:
             raw.execute(setting)  # type: ignore[arg-type]
@@ -307,6 +308,7 @@ def measure(store: Store, vectors: Vectors, questions: Vectors, options: argpars
             "table_mib": made["table_bytes"] / 2**20, "index_mib": made["index_bytes"] / 2**20,
             "build_s": statistics.median(ours), "by_hand_s": statistics.median(hand),
             "build_ratio": statistics.median(a / b for a, b in zip(ours, hand, strict=True)) if hand[0] else 1.0,
+            "builds_s": [round(each, 1) for each in ours], "builds_by_hand_s": [round(each, 1) for each in hand],
             "first_build_s": first[0], "recall_declared_on": made["recall_measured"],
             "recall": float(np.mean(recalls)), "worst": min(recalls),
             **{f"{arm}_{what}": statistics.median(all_) for arm, each in times.items() for what, all_ in each.items()},

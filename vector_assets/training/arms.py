@@ -77,6 +77,17 @@ def conclude(
         log.metrics({"speed_ratio": faster}, step=history.best_step)
     for path in (*report, *([head] if head else [])):
         log.artifact(path, folder="report")
+    return outcome(
+        key, base, tuned, history, comparison,
+        fast=session.network.fast, report=report, classified=classified, head=head, speed_ratio=faster,
+    )  # fmt: skip
+
+
+def outcome(
+    key: str, base: Arm, tuned: Arm, history: History, comparison: Comparison, *, fast: bool, report: tuple[Path, ...],
+    classified: Comparison | None = None, head: Path | None = None, speed_ratio: float | None = None,
+) -> Trained:  # fmt: skip
+    """Return what came of a run, by what both arms reached."""
     return Trained(
         key=key,
         checkpoint=with_metrics(tuned.checkpoint, tuned.test),
@@ -87,11 +98,11 @@ def conclude(
         base_validation=base.validation,
         base_test=base.test.metrics,
         comparison=comparison,
-        fast=session.network.fast,
+        fast=fast,
         report=report,
         classified=classified,
         head=head,
-        speed_ratio=faster,
+        speed_ratio=speed_ratio,
     )
 
 

@@ -22,7 +22,7 @@ from vector_assets.encoder.open import Settings, open_encoder
 from vector_assets.errors import SpecError
 from vector_assets.records import Checkpoint, RunLog, TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.arms import Arm, Trained, compare, log_end, named, with_metrics
+from vector_assets.training.arms import Arm, Trained, compare, log_end, named, outcome
 from vector_assets.training.enough import SPLITS
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_ingredients
@@ -99,19 +99,7 @@ def reduce_dims(
     )
     for path in report:
         log.artifact(path, folder="report")
-    return Trained(
-        key=key,
-        checkpoint=with_metrics(new.checkpoint, new.test),
-        base=with_metrics(old.checkpoint, old.test),
-        history=history,
-        validation=new.validation,
-        test=new.test.metrics,
-        base_validation=old.validation,
-        base_test=old.test.metrics,
-        comparison=comparison,
-        fast=False,
-        report=report,
-    )
+    return outcome(key, old, new, history, comparison, fast=False, report=report)
 
 
 def learn_components(
