@@ -69,6 +69,24 @@ def test_what_is_found_is_nearly_all_that_an_exact_scan_finds(live: Filled, shar
     assert check(live, vector_of(555), 10, compared("rank", "<", below), matching, exact=True) == 1
 
 
+@pytest.mark.parametrize("left_out", [1, 4, 12])
+def test_what_lies_beyond_all_that_is_near_is_found(live: Filled, left_out: int) -> None:
+    """``not topic = cs``, asked about cs: what the index hands out after so many others is in no order."""
+    recalls = []
+    for number in range(8):
+        question = vector_of(487 * number)
+        scores = live.scores(question)
+        hundreds = {key: n[0] // 100 for key, n in live.numbers.items()}
+        best = {
+            hundred: max(scores[key] for key, h in hundreds.items() if h == hundred)
+            for hundred in set(hundreds.values())
+        }
+        nearest = sorted(best, key=lambda hundred: -best[hundred])[:left_out]
+        matching = {key for key, hundred in hundreds.items() if hundred not in nearest}
+        recalls.append(check(live, question, 10, {"not": compared("near", "in", nearest)}, matching))
+    assert np.mean(recalls) >= 0.97
+
+
 def test_an_estimate_that_is_wrong_costs_no_row(live: Filled, execute: Execute) -> None:
     """Statistics that are gone, or of other rows: the planner guesses, and as many are found."""
     name = live.store.live().table

@@ -6,7 +6,9 @@ that match, the second by one over their share. The planner's estimate chooses; 
 
 - matching rows are collected up to a bound; where there are more than was estimated, the index is asked after all;
 - an index that ends before there are k rows (hnsw.max_scan_tuples, a filter whose rows lie far from the question, a
-  crowd of dead entries) is finished by the exact way, without a bound.
+  crowd of dead entries) is finished by the exact way, without a bound;
+- one that handed out far more than the share of the filter says is asked once more and wider, for what it hands out so
+  late is in no order (``not topic = cs``, asked about cs); what lies deeper still is found by the exact way.
 
 A partial index that the filter implies (search_sql/partial.py) is searched as the whole one is without a filter: then
 the share is that of its own rows.
@@ -31,6 +33,13 @@ ENDING = "_filtered"
 
 _CHUNKS_ASKED = 4  # for a row, where rows are cut into chunks: several chunks may be of one row
 
+_WIDEST = 1000  # hnsw.ef_search at most
+# Entries that the indexes of a table have handed out in this transaction; always 0 where track_counts is off.
+_HANDED: LiteralString = (
+    "(select coalesce(sum(pg_stat_get_xact_tuples_returned(i.indexrelid)), 0) from pg_index i "
+    "where i.indrelid = {}::regclass)"
+)
+
 _BODY: LiteralString = """
 declare
     condition text; matching text; looked_up boolean;
@@ -38,6 +47,7 @@ declare
     expected double precision; units double precision; share double precision;
     scan double precision; entry double precision; depth double precision; wanted bigint; bound bigint; tuples text;
     seen bigint; reached bigint; places tid[]; distances double precision[];
+    handed bigint; wide boolean := false;
 begin
     {open} {asked}
     if k < 1 then return; end if;
@@ -71,11 +81,24 @@ begin
             perform set_config('hnsw.max_scan_tuples',
                 least(tuples::integer, greatest(2 * depth, scan / entry))::integer::text, true);
             loop
-                perform set_config({setting}, least({widened} / share, 1000)::integer::text, true);
+                perform set_config(
+                    {setting}, case when wide then {widest} else least({widened} / share, {widest}) end::integer::text,
+                    true);
+                handed := {handed};
                 execute {iterative} using q, k, wanted into seen, reached, places, distances;
-                exit when reached >= k;
-                if seen < wanted then exact := true; exit; end if;
-                wanted := least(4 * wanted, 2000000000);
+                handed := {handed} - handed;
+                if reached < k then
+                    if wide or seen < wanted then exact := true; exit; end if;
+                    wanted := least(4 * wanted, 2000000000);
+                else
+                    -- Far more entries were handed out than the share of the filter says: what matches lies far from
+                    -- the question, beyond what is in order. A wider search looks at more; then everything is.
+                    exit when not wide and handed <= greatest(depth / 4, 4 * wanted / share);
+                    if wide then exact := handed > {widest}; exit; end if;
+                    wide := true;
+                    wanted := least(10 * wanted, 2000000000);
+                    perform set_config('hnsw.max_scan_tuples', tuples, true);
+                end if;
             end loop;
             perform set_config('enable_sort', 'on', true);
             perform set_config('hnsw.max_scan_tuples', tuples, true);
@@ -132,6 +155,8 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         oversample=sql.SQL("0" if nearest.oversample(generation) is None else "width"),
         measured_k=sql.Literal(nearest.MEASURED_K),
         setting=sql.Literal(nearest.width_setting(generation)),
+        widest=sql.Literal(_WIDEST),
+        handed=sql.SQL(_HANDED).format(_text(served.vectors)),
         widened=nearest.width(generation) if generation.index_type == "ivfflat" else sql.SQL("greatest(width, wanted)"),
         compare=sql.Literal(COMPARE),
         entry=sql.Literal(ENTRY),

@@ -26,7 +26,11 @@ _ASKED: LiteralString = (
     "end if; "
 )
 # An order that no index serves: a setting of the planner would yield to a session's own, such as enable_seqscan = off.
-_SCANNED: LiteralString = "return query {scanned};"
+# What is ordered by and what is returned is computed once.
+_SCANNED: LiteralString = (
+    "return query select {names}, v.chunk_no, 1 - v.far as score, {number}::integer as generation from "
+    "(select {names}, v.chunk_no, ({distance}) + 0 as far from {vectors} v order by far limit k) v order by v.far;"
+)
 _NEAREST: LiteralString = (
     "select {names}, v.chunk_no, 1 - ({distance}) as score, {number}::integer as generation "
     "from {candidates} order by {order} limit k"
@@ -42,8 +46,7 @@ def statements(served: Served) -> sql.Composed:
         "distance": distance,
         "number": sql.Literal(generation.number),
     }
-    everything, unserved = sql.SQL("{} v").format(served.vectors), sql.SQL("({}) + 0").format(distance)
-    scanned = sql.SQL(_SCANNED).format(scanned=sql.SQL(_NEAREST).format(candidates=everything, order=unserved, **parts))
+    scanned = sql.SQL(_SCANNED).format(vectors=served.vectors, **parts)
     if generation.index_type == "exact":
         return scanned
     found = sql.SQL(_NEAREST).format(
