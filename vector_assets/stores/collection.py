@@ -91,8 +91,6 @@ class CollectionStore(CollectionEncoders):
             self.words_report = report if self.words_report is None else self.words_report.then(report)
         return report
 
-    # -- index and measurements
-
     def build(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index where it is missing."""
         return self.workspace.indexes.build(generation, log=log)
@@ -111,12 +109,12 @@ class CollectionStore(CollectionEncoders):
 
     def check_coverage(self, generation: Generation) -> Checked:
         """Count source against vectors, both ways."""
-        counted, words = self._counted(generation)
+        counted, words = self._counted(generation), self._counted_words(generation)
         for _ in range(2):
             if not counted.orphans and not (words and words.orphans):
                 break
             self.catch_up(generation)  # rows were deleted since, as happens while an index is built
-            counted, words = self._counted(generation)
+            counted, words = self._counted(generation), self._counted_words(generation)
         return check_coverage(
             source=counted.source,
             accounted=counted.embedded + counted.empty,
@@ -128,16 +126,15 @@ class CollectionStore(CollectionEncoders):
             words=words,
         )
 
-    def _counted(self, generation: Generation) -> tuple[Coverage, WordCoverage | None]:
-        since, database, declared = (
-            self._caught_up.get(generation.number),
-            self.workspace.database,
-            self.collection.lexical,
-        )
-        counted = self.workspace.embeddings.coverage(generation, self.relation, since=since)
-        if declared is None:
-            return counted, None
-        return counted, word_coverage(database, self.collection.name, declared, self.relation, since=since)
+    def _counted(self, generation: Generation) -> Coverage:
+        seen = self._caught_up.get(generation.number)
+        return self.workspace.embeddings.coverage(generation, self.relation, since=seen)
+
+    def _counted_words(self, generation: Generation) -> WordCoverage | None:
+        if (declared := self.collection.lexical) is None:
+            return None
+        since = self._caught_up.get(generation.number)
+        return word_coverage(self.workspace.database, self.collection.name, declared, self.relation, since=since)
 
     def worst_norm(self, generation: Generation) -> float:
         """Return how far the farthest vector's length is from 1."""
