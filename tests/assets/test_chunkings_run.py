@@ -33,7 +33,9 @@ EVALUATION = """  evaluation:
 def chunked(
     workspace: Workspace, session_home: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProjectRuns]:
-    folder = write_project(tmp_path_factory.mktemp("chunked"), "chunked", tiny_model, train=False, extra=EVALUATION)
+    folder = write_project(
+        tmp_path_factory.mktemp("chunked"), "chunked_ways", tiny_model, train=False, extra=EVALUATION
+    )
     declared = folder / "defs.yaml"
     declared.write_text(declared.read_text().replace("fields: [text]", "fields: [ask, text]"))
     (folder / "queries.jsonl").write_text("".join(f'{{"_id": "q{k}", "text": "b{k} d{k}"}}\n' for k in range(6)))
@@ -62,7 +64,7 @@ def test_mlflow_has_the_numbers_and_what_is_known_is_not_measured_again(
     chunked: ProjectRuns, workspace: Workspace
 ) -> None:
     client = workspace.tracking._client()
-    experiment = client.get_experiment_by_name("chunked/chunkings")
+    experiment = client.get_experiment_by_name("chunked_ways/chunkings")
     assert experiment
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED" and run.data.params["of_tokens"] == "tokens, size 8, overlap 2"
@@ -86,9 +88,9 @@ def test_mlflow_has_the_numbers_and_what_is_known_is_not_measured_again(
 
 def test_it_runs_only_when_it_is_named_and_where_it_is_declared(chunked: ProjectRuns, workspace: Workspace) -> None:
     assert "chunkings" not in STAGES
-    assert stage_keys(chunked.collection, "chunkings") == [dg.AssetKey(["chunkings", "chunked"])]
+    assert stage_keys(chunked.collection, "chunkings") == [dg.AssetKey(["chunkings", "chunked_ways"])]
     lines = render_graph(build_definitions(chunked.collection)).splitlines()
-    place = lines.index("chunkings/chunked <- index/chunked")
+    place = lines.index("chunkings/chunked_ways <- index/chunked_ways")
     assert "runs when" not in lines[place + 2]
     assert not [line for line in lines if line.startswith(("sensor", "schedule")) and "chunkings/" in line]
     bare = chunked.collection.model_copy(update={"evaluation": None})

@@ -11,7 +11,7 @@ import pytest
 from fakes import Declare, Execute, FakeStore, KeywordEncoder
 from stages import materialize, search
 
-from vector_assets.errors import DatabaseError, NotLive
+from vector_assets.errors import DatabaseError, NotLive, SourceError
 from vector_assets.index.swap import promote, settle
 from vector_assets.search.engine import SearchEngine
 from vector_assets.stores.workspace import Workspace
@@ -105,6 +105,18 @@ def test_a_reader_survives_the_end_of_its_connection(store: FakeStore, execute: 
 def test_a_search_before_anything_is_live_says_so(store: FakeStore) -> None:
     with pytest.raises(NotLive, match="has no live generation; run vector-assets materialize"):
         search(store, "cat")
+
+
+def test_a_source_that_lost_a_column_of_live_is_one_line(store: FakeStore, execute: Execute, name: str) -> None:
+    materialize(store)
+    execute(f"alter table {name} drop column body cascade")
+    with pytest.raises(
+        SourceError, match=rf'generation 1 \(live\) reads body, which "public"."{name}" has no more; give it back'
+    ):
+        store.embed()
+    execute(f"alter table {name} add column body text")
+    materialize(store)
+    assert search(store, "cat").hits, "the view that went with the column is made anew"
 
 
 def test_the_view_shows_rows_that_have_no_vector_yet(store: FakeStore, execute: Execute, name: str) -> None:

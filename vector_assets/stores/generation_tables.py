@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from vector_assets.errors import DatabaseError
+from vector_assets.errors import DatabaseError, SourceError
 from vector_assets.records import Generation
 from vector_assets.stores.contents import ContentStore
 from vector_assets.stores.cursors import CursorStore
@@ -116,7 +116,15 @@ class GenerationTables:
         """Give both tables the types that key and filters have in the source now; usually they have them.
 
         Where a key cannot be converted, nothing can be found again: the tables are made anew, and filled by the sync.
+        Raises SourceError where the source has lost a column that the generation reads.
         """
+        there = _types(connection, relation.table)
+        if gone := [name for name in read_fields(generation) if name not in there]:
+            raise SourceError(
+                f"collection {generation.collection}: generation {generation.number} ({generation.state}) reads "
+                f"{', '.join(gone)}, which {relation.table.as_string(connection)} has no more; give it back until "
+                "another generation is live, or declare the rows under another name"
+            )
         keys = {name: column.type for name, column in zip(relation.key_names, relation.key, strict=True)}
         filters = {f"f_{n}": kind for n, kind in self._filter_types(connection, generation, relation).items()}
         tables = ((self.rows_table(generation), keys), (self.vectors_table(generation), keys | filters))
