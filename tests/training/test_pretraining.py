@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from tiny import make_tiny_bert
 from vector_assets.encoder import make_checkpoint
 from vector_assets.errors import EncoderError
 from vector_assets.records import Pair, TrainingSet
-from vector_assets.spec import FieldPairs, Pretraining, Split, Training
+from vector_assets.spec import Augment, FieldPairs, Pretraining, Split, Training
 from vector_assets.training import Trained, pairs_digest, resume, train
 from vector_assets.training.loop import History, Progress, fit
 from vector_assets.training.network import Network
@@ -290,6 +291,29 @@ def test_rows_outside_of_the_pairs_need_no_held_out_group_and_by_time_are_older_
     assert {pair.key for pair in read} == {
         row.key for row in (*dated, *late) if row.time and row.time < first and not row.query
     }
+
+
+def test_an_image_that_looks_like_a_held_out_one_is_not_read() -> None:
+    """By perceptual hash: its name, a digest, is another one."""
+    declared = Training(
+        objective="triplet", labels="l", batch_size=4, split=Split(by="g", validation=["g3"], test=["g4"]),
+        augment=Augment(tilt=5), pretrain=Pretraining(objective="views"),
+    )  # fmt: skip
+    draw = random.Random(1)
+    rows = [
+        PairRow(f"[{n}]", "", f"name{n}", f"g{n % 5}", "" if n % 10 == 0 else f"l{n % 3}", looks=draw.getrandbits(64))
+        for n in range(60)
+    ]
+    drawn = pairs_from_rows(rows, declared)
+    held = next(row for row in rows if row.key == drawn.split("test")[0].key)
+    assert held.looks is not None
+    near, far = (
+        PairRow(f"[{bits}]", "", f"{bits} bits off", "g0", looks=held.looks ^ bits) for bits in (0b101, 2**20 - 1)
+    )
+    found = with_unlabelled(drawn, [*rows, near, far], declared)
+    unlabelled = {pair.document for pair in found.split("unlabelled")}
+    assert unlabelled == {far.document, *(f"name{n}" for n in range(0, 60, 10))}
+    assert found.report["near_duplicate_unlabelled"] == 1
 
 
 def test_beside_pairs_of_a_file_likeness_decides() -> None:

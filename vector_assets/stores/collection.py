@@ -91,6 +91,8 @@ class CollectionStore(CollectionEncoders):
             self.words_report = report if self.words_report is None else self.words_report.then(report)
         return report
 
+    # -- index and measurements
+
     def build(self, generation: Generation, *, log: Callable[[str], None] | None = None) -> Built:
         """Build the index where it is missing."""
         return self.workspace.indexes.build(generation, log=log)
@@ -116,15 +118,10 @@ class CollectionStore(CollectionEncoders):
             self.catch_up(generation)  # rows were deleted since, as happens while an index is built
             counted, words = self._counted(generation), self._counted_words(generation)
         return check_coverage(
-            source=counted.source,
-            accounted=counted.embedded + counted.empty,
-            failed=counted.failed,
-            pending=counted.pending,
-            overdue=counted.overdue,
-            orphans=counted.orphans,
-            gaps=self.workspace.embeddings.chunk_gaps(generation, self.relation),
-            words=words,
-        )
+            source=counted.source, accounted=counted.embedded + counted.empty, failed=counted.failed,
+            pending=counted.pending, overdue=counted.overdue, orphans=counted.orphans,
+            gaps=self.workspace.embeddings.chunk_gaps(generation, self.relation), words=words,
+        )  # fmt: skip
 
     def _counted(self, generation: Generation) -> Coverage:
         seen = self._caught_up.get(generation.number)

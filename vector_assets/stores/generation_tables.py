@@ -5,12 +5,13 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from vector_assets.errors import DatabaseError, SourceError
+from vector_assets.errors import SourceError
 from vector_assets.records import Generation
 from vector_assets.stores.contents import ContentStore
 from vector_assets.stores.cursors import CursorStore
 from vector_assets.stores.database import Connection, Database
 from vector_assets.stores.relation import Relation, columns
+from vector_assets.stores.search_sql.view import drop_view
 
 
 class GenerationTables:
@@ -159,13 +160,7 @@ class GenerationTables:
     def _drop_view(self, connection: Connection, generation: Generation) -> None:
         """Drop the view of the rows, which holds the key's type; it is outdated then, and made anew with the swap."""
         view = self.database.names.table("search", generation.collection + "_rows")
-        try:
-            connection.execute(sql.SQL("drop view if exists {}").format(view))
-        except psycopg.errors.DependentObjectsStillExist as error:
-            raise DatabaseError(
-                f"the key of {generation.collection!r} has another type now, so {view.as_string(connection)} must be "
-                f"made anew, but {' '.join((error.diag.message_detail or 'something').split())}; drop that first"
-            ) from None
+        drop_view(connection, view, why="has a key of another type now")
 
     def _forget(self, connection: Connection, generation: Generation) -> None:
         """The rows were changed by other ways than a sync: count them anew, compare them all."""

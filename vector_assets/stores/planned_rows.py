@@ -17,7 +17,7 @@ from vector_assets.spec import Collection, PostgresSource
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.generation_tables import row_digest
 from vector_assets.stores.lexical.coverage import word_coverage
-from vector_assets.stores.lexical.index import LexicalIndex, indexes_of
+from vector_assets.stores.lexical.index import LexicalIndex, standing
 from vector_assets.stores.raw_merge import Staging
 
 # Rows that are looked at: the vectors of a row are known to 3 % where their number varies as much as it is large.
@@ -117,12 +117,11 @@ def _read(store: CollectionStore, reader: SourceReader) -> PlannedRows:
 
 def _words(store: CollectionStore) -> LexicalIndex | None:
     """Return the declared index of words where there is one."""
-    if store.collection.lexical is None:
+    collection, database = store.collection, store.workspace.database
+    if collection.lexical is None:
         return None
-    database = store.workspace.database
-    index = LexicalIndex.declared(store.collection.name, store.collection.lexical, database.names)
     with database.connect() as connection:
-        return index if index in indexes_of(database, connection, store.collection.name) else None
+        return standing(database, connection, collection.name, collection.lexical)
 
 
 def _differing(

@@ -36,7 +36,7 @@ class Plan:
     ``seconds`` are those of the embeddings stage: ``start_seconds`` until the encoders are ready, and the rows. They
     are None, and so is ``rows_per_second``, where no row could be looked at: messages that nobody has taken yet.
     ``table_bytes`` and ``index_bytes`` are those of the vectors that are added. ``words_bytes`` is scaled from
-    the sample too, and too much for many rows, whose words come again.
+    the sample too.
     """
 
     rows: int

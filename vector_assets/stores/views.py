@@ -10,7 +10,6 @@ from dataclasses import replace
 import psycopg
 from psycopg import sql
 
-from vector_assets.errors import DatabaseError
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.stores.database import READER, Connection, Database
@@ -26,7 +25,7 @@ from vector_assets.stores.search_sql.hybrid import hybrid_function, learned
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 from vector_assets.stores.search_sql.partial import used_partials
 from vector_assets.stores.search_sql.vectors import vectors_function
-from vector_assets.stores.search_sql.view import rows_view, shown
+from vector_assets.stores.search_sql.view import drop_view, rows_view, shown
 
 # What a function's name may add to its collection's.
 _SUFFIXES = ("", "_filtered", "_bm25", "_hybrid", "_vectors")
@@ -125,13 +124,7 @@ class ViewStore:
             with connection.transaction():
                 connection.execute(made)
         except psycopg.errors.InvalidTableDefinition:  # other columns
-            try:
-                connection.execute(sql.SQL("drop view {}").format(view))
-            except psycopg.errors.DependentObjectsStillExist as error:
-                raise DatabaseError(
-                    f"{view.as_string(connection)} has other columns now and must be made anew, but "
-                    f"{' '.join((error.diag.message_detail or 'something').split())}; drop that first"
-                ) from None
+            drop_view(connection, view, why="has other columns now")
             connection.execute(made)
         self._grant(connection, sql.SQL("grant select on {} to {}").format(view, sql.Identifier(READER)))
 

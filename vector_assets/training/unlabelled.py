@@ -52,7 +52,7 @@ def outside_of(
             looks.append(row.looks)
         dated = row.time is not None or not training.split.by_time or training.from_file
         if text and text not in own and row.key not in keys and dated:
-            texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key, time=row.time))
+            texts.setdefault(text, PairRow(row.key, "", text, row.group or row.key, time=row.time, looks=row.looks))
     kept = list(texts.values())
     if not training.from_file:
         groups = {pair.group for pair in held_out}

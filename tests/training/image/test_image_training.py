@@ -147,7 +147,7 @@ def test_images_are_learned_from_before_their_labels_and_a_run_cut_off_there_end
     assert [step.loss for step in ended.history.steps] == [step.loss for step in whole.history.steps]
 
 
-def test_nt_xent_is_its_formula(drawn: TrainingSet) -> None:
+def test_nt_xent_is_its_formula() -> None:
     """Written out over all pairs; what two views of one image have alone is told apart from all others."""
     import torch
 

@@ -7,7 +7,7 @@ from psycopg import sql
 from vector_assets.index.integrity import WordCoverage
 from vector_assets.spec import Lexical
 from vector_assets.stores.database import Database
-from vector_assets.stores.lexical.index import LexicalIndex, indexes_of
+from vector_assets.stores.lexical.index import standing
 from vector_assets.stores.relation import Relation
 
 
@@ -18,9 +18,9 @@ def word_coverage(
 
     ``since`` comes from ``EmbeddingStore.now``; without it all pending rows are overdue.
     """
-    index = LexicalIndex.declared(collection, lexical, database.names)
     with database.connect() as connection:
-        if index not in indexes_of(database, connection, collection):
+        index = standing(database, connection, collection, lexical)
+        if index is None:
             row = connection.execute(sql.SQL("select count(*) from {}").format(relation.table)).fetchone()
             assert row is not None
             return WordCoverage(pending=int(str(row[0])), overdue=int(str(row[0])), orphans=0)

@@ -163,6 +163,12 @@ def indexes_of(database: Database, connection: Connection, collection: str) -> d
     }  # fmt: skip
 
 
+def standing(database: Database, connection: Connection, collection: str, lexical: Lexical) -> LexicalIndex | None:
+    """The declared index where its tables are there, complete or not."""
+    declared = LexicalIndex.declared(collection, lexical, database.names)
+    return declared if declared in indexes_of(database, connection, collection) else None
+
+
 def serving(database: Database, connection: Connection, collection: str, lexical: Lexical) -> LexicalIndex | None:
     """The index that questions are answered from: the declared one once it is complete, until then the one before."""
     declared = LexicalIndex.declared(collection, lexical, database.names)

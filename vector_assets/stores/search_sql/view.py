@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
 from psycopg import sql
 
+from vector_assets.errors import DatabaseError
+from vector_assets.stores.database import Connection
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.made import Served
 
@@ -33,6 +36,17 @@ def shown(served: Served) -> list[str]:
     """The source's columns in the view: the key, then the fields."""
     names = [column.name for column in served.relation.key]
     return [*names, *(field for field in served.collection.fields if field not in names)]
+
+
+def drop_view(connection: Connection, view: sql.Identifier, *, why: str) -> None:
+    """Drop the view, where it is there; raises DatabaseError, with ``why``, where somebody built on it."""
+    try:
+        connection.execute(sql.SQL("drop view if exists {}").format(view))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise DatabaseError(
+            f"{view.as_string(connection)} {why} and must be made anew, but "
+            f"{' '.join((error.diag.message_detail or 'something').split())}; drop that first"
+        ) from None
 
 
 def _columns(names: list[str], relation: Relation) -> sql.Composed:
