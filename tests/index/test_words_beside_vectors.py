@@ -12,6 +12,9 @@ from vector_assets.errors import CoverageError, NotFound, SourceError, UserError
 from vector_assets.index.swap import promote
 from vector_assets.records import JudgedQuery
 from vector_assets.search.engine import SearchEngine
+from vector_assets.stores.lexical import index as lexical_index
+from vector_assets.stores.lexical.index import serving
+from vector_assets.stores.lexical.rankings import word_rankings
 from vector_assets.stores.lexical.sync import LexicalStore
 from vector_assets.stores.workspace import Workspace
 
@@ -85,6 +88,27 @@ def test_another_analyser_serves_once_it_is_complete_and_the_old_one_goes(
     assert tables(execute, without) == []
     with pytest.raises(NotFound, match="declare lexical"):
         ask(without, "cat")
+
+
+def test_tables_of_an_older_layout_are_asked_by_what_was_made_for_them_until_new_ones_are_complete(
+    workspace: Workspace, declare: Declare, animals: Callable[[int], None], execute: Execute,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    animals(40)
+    with monkeypatch.context() as before:
+        before.setattr(lexical_index, "CODE_VERSION", lexical_index.CODE_VERSION - 1)
+        store = FakeStore(workspace, declare(**WORDS), KeywordEncoder())
+        workspace.raw.observe(store.collection)
+        materialize(store)
+        old = tables(execute, store)
+    assert len(ask(store, "cat")) == 10
+    collection, relation = store.collection, store.relation
+    with workspace.database.connect() as connection:
+        assert collection.lexical
+        assert serving(workspace.database, connection, collection.name, collection.lexical) is None
+    assert word_rankings(workspace.database, collection, relation, []) is None
+    store.embed()
+    assert len(ask(store, "cat")) == 10 and not set(old) & set(tables(execute, store))
 
 
 def test_another_k1_asks_the_same_tables(

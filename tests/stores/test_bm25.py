@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import bm25s
 import numpy as np
@@ -78,15 +78,22 @@ class Words:
         fields = ", ".join(lexical.fields)
         rows = self.execute(f"select id, concat_ws(E'\\n', {fields}) from {self.collection.name} order by id")
         tokens = [self.cut(str(text)) for _, text in rows]
-        known = {word: number for number, word in enumerate(sorted({word for each in tokens for word in each}))}
-        asked = [known[word] for word in self.cut(question) if word in known]
-        if not asked:
-            return []
-        engine = bm25s.BM25(method="lucene", k1=lexical.k1, b=lexical.b, dtype="float64", csc_backend="scipy")
-        engine.index(([[known[word] for word in each] for each in tokens], known), show_progress=False)
-        scores = engine.get_scores_from_ids(asked)
-        order = sorted(np.flatnonzero(scores > 0), key=lambda n: (-round(float(scores[n]), 9), rows[n][0]))
-        return [(rows[n][0], float(scores[n])) for n in order[:k]]
+        return scored(tokens, self.cut(question), [key for key, _ in rows], lexical.k1, lexical.b)[:k]
+
+
+def scored(
+    tokens: Sequence[list[str]], question: list[str], keys: Sequence[object], k1: float, b: float
+) -> list[tuple[object, float]]:
+    """The rows that have one of the words, best first, by bm25s."""
+    known = {word: number for number, word in enumerate(sorted({word for each in tokens for word in each}))}
+    asked = [known[word] for word in question if word in known]
+    if not asked:
+        return []
+    engine = bm25s.BM25(method="lucene", k1=k1, b=b, dtype="float64", csc_backend="scipy")
+    engine.index(([[known[word] for word in each] for each in tokens], known), show_progress=False)
+    scores = engine.get_scores_from_ids(asked)
+    order = sorted(np.flatnonzero(scores > 0), key=lambda n: (-round(float(scores[n]), 9), keys[n]))
+    return [(keys[n], float(scores[n])) for n in order]
 
 
 def same(found: list[tuple[object, float]], expected: list[tuple[object, float]]) -> None:
@@ -128,12 +135,15 @@ _CHANGES = st.lists(
 
 
 @pytest.mark.parametrize(
-    ("language", "batch", "looked_up"), [("english", 1, 0), ("none", 1, 10**6), ("english", 4000, 20), ("none", 6, 1)]
+    ("language", "batch", "most", "looked_up"),
+    [("english", 1, 1, 0), ("none", 1, 9, 10**6), ("english", 4000, 40000, 20), ("none", 6, 12, 1)],
 )
 def test_scores_are_those_of_bm25s_after_any_changes(
-    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, language: str, batch: int, looked_up: int
-) -> None:
+    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, language: str, batch: int, most: int, looked_up: int
+) -> None:  # fmt: skip
     monkeypatch.setattr(bm25_sql, "_BATCH", batch)
+    monkeypatch.setattr(bm25_sql, "_MOST", most)
+    monkeypatch.setattr(bm25_sql, "_BEST", 1)
     monkeypatch.setattr(bm25_sql, "_LOOKED_UP", looked_up)
     monkeypatch.setattr(lexical_sync.LexicalStore, "page", 3)
     words = make(language=language)
@@ -165,6 +175,51 @@ def test_scores_are_those_of_bm25s_after_any_changes(
         same([(key, float(str(score))) for key, score in those], odd[:k])
 
     holds()
+
+
+@pytest.mark.parametrize("steep", [1.0, 0.1])
+def test_long_questions_of_common_words_over_many_rows_lose_none_of_the_best(
+    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, steep: float
+) -> None:
+    """Words as frequent as in a language, texts of different lengths: rows are dropped, and words left unread."""
+    monkeypatch.setattr(bm25_sql, "_BATCH", 40)
+    monkeypatch.setattr(bm25_sql, "_MOST", 300)
+    monkeypatch.setattr(bm25_sql, "_BEST", 5)
+    draw = np.random.default_rng(0)
+    vocabulary = np.array([f"w{number}" for number in range(120)])
+    share = np.arange(2, 122) ** -steep
+    share /= share.sum()
+    words = make(language="none")
+    texts = [" ".join(draw.choice(vocabulary, size=int(draw.integers(2, 40)), p=share)) for _ in range(1500)]
+    words.execute(
+        f"insert into {words.collection.name} select n, '', t from unnest(%s::text[]) with ordinality u (t, n)",
+        (texts,),
+    )
+    words.sync()
+    words.show()
+    known = [plain_words(text) for text in texts]
+    for count in (1, 4, 9, 14, 14, 20, 20, 30, 30):
+        question = " ".join(draw.choice(vocabulary[:80], size=count))
+        for k in (1, 10, 40):
+            same(words.ask(question, k), scored(known, plain_words(question), range(1, len(texts) + 1), 1.2, 0.75)[:k])
+
+
+def test_a_row_of_the_more_common_word_alone_may_be_the_best(
+    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of the rarer word reach nearly what the other word can add: it has to be read."""
+    monkeypatch.setattr(bm25_sql, "_BATCH", 1)
+    words = make(language="none")
+    texts = ["b " * 20, *["a x y z"] * 4, *["b x y z v w"] * 8, *["x y z v w"] * 20]
+    words.execute(
+        f"insert into {words.collection.name} select n, '', t from unnest(%s::text[]) with ordinality u (t, n)",
+        (texts,),
+    )
+    words.sync()
+    words.show()
+    found = words.expected("a b", None)
+    assert found[0][0] == 1 and 0.9 < found[1][1] / found[0][1] < 1
+    same(words.ask("a b", 1), found[:1])
 
 
 def test_words_are_cut_as_they_are_elsewhere(make: Callable[..., Words]) -> None:

@@ -4,13 +4,15 @@
 then below zero). A posting is one bigint: the row's number above, its length in words (20 bits) and how often the word
 stands in it (12 bits) below. Beside three arrays, a rare word's row takes 53 bytes in place of 97, a million
 postings take 8 MB in place of 10, and both are unnested in the same time (measured).
-``embedding.<c>_bm25_<analyser>_rows`` holds what each row was counted as, which is what takes it away again.
+``embedding.<c>_bm25_<analyser>_rows`` holds what each row was counted as, which is what takes it away again;
+its words are in ascending order, so that one is found in it by halving.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -22,7 +24,7 @@ from vector_assets.stores.lexical.words import Words, words_of
 from vector_assets.stores.relation import Relation
 
 #: Another number makes other indexes: it stands for how words are cut and what the tables look like.
-CODE_VERSION = 2
+CODE_VERSION = 3
 #: The longest text and the most of one word that are told apart; what is beyond counts as this.
 MOST_WORDS, MOST_TIMES = 2**20 - 1, 2**12 - 1
 
@@ -41,9 +43,13 @@ class LexicalIndex:
     @classmethod
     def declared(cls, collection: str, lexical: Lexical, names: Names) -> LexicalIndex:
         """The index that a declaration asks for. k1 and b are of the question, not of the index."""
-        analyser = [CODE_VERSION, lexical.fields, lexical.language, lexical.stop_words]
-        digest = hashlib.sha256(json.dumps(analyser).encode()).hexdigest()[:8]
+        digest = _analyser(lexical.fields, lexical.language, lexical.stop_words)
         return cls(collection, digest, tuple(lexical.fields), lexical.language, lexical.stop_words, names)
+
+    @property
+    def of_this_code(self) -> bool:
+        """Tell whether its tables are laid out as this code reads them."""
+        return self.analyser == _analyser(self.fields, self.language, self.stop_words)
 
     @property
     def name(self) -> str:
@@ -170,7 +176,17 @@ def standing(database: Database, connection: Connection, collection: str, lexica
 
 
 def serving(database: Database, connection: Connection, collection: str, lexical: Lexical) -> LexicalIndex | None:
-    """The index that questions are answered from: the declared one once it is complete, until then the one before."""
+    """The index that questions are answered from: the declared one once it is complete, until then the one before.
+
+    One that an older version of this code laid out is not asked by what this version composes: what was composed then
+    asks it until the views are made anew, which the sync that completes the new one does.
+    """
     declared = LexicalIndex.declared(collection, lexical, database.names)
-    complete = [index for index, done in indexes_of(database, connection, collection).items() if done]
+    indexes = indexes_of(database, connection, collection)
+    complete = [index for index, done in indexes.items() if done and index.of_this_code]
     return declared if declared in complete else next(iter(complete), None)
+
+
+def _analyser(fields: Sequence[str], language: str, stop_words: bool) -> str:
+    analyser = [CODE_VERSION, list(fields), language, stop_words]
+    return hashlib.sha256(json.dumps(analyser).encode()).hexdigest()[:8]

@@ -34,8 +34,9 @@ _COUNT: LiteralString = (
 )
 # What a page brings and what it takes away: postings of the new versions, negative ones of the old, and the totals.
 _STORE: LiteralString = (
-    "with counted as materialized (select t.doc, least(sum(t.times), {most}) as length, array_agg(t.term) as terms, "
-    "array_agg(t.times::smallint) as times from pg_temp.bm25_words t group by t.doc), "
+    "with counted as materialized (select t.doc, least(sum(t.times), {most}) as length, "
+    "array_agg(t.term order by t.term) as terms, array_agg(t.times::smallint order by t.term) as times "
+    "from pg_temp.bm25_words t group by t.doc), "
     "before as materialized (select g.* from {rows} g join pg_temp.bm25_page p on {gp}), "
     "put as (insert into {postings} (term, n, postings) select t.term, count(*), "
     "array_agg((t.doc::bigint << 32) | (c.length << 12) | t.times order by t.doc) "

@@ -25,8 +25,12 @@ from vector_assets.stores.search_sql.made import Served, SqlFunction
 
 # A partial sum may differ in its last digits from the same words added in another order.
 _SLACK = 1e-8
-_BATCH = 12_000  # postings that are read at once at least: a statement costs as much as some hundreds
-_LOOKED_UP = 20  # postings that cost as much to read as one row to look up (measured)
+# Measured on 100,000 abstracts (benchmarks/bm25.py), the longest claims above all.
+_BATCH = 5_000  # postings that are read at once at least: a statement costs as much as some hundreds
+_MOST = 45_000  # postings that are read at once at most, of several words, to get to where rows can be dropped
+_FAR = 0.75  # share of the bar that the words left are brought below: at the bar itself hardly a row is dropped
+_BEST = 50  # rows beyond k that are looked up in full for the bar
+_LOOKED_UP = 10  # postings that cost as much to read as one row to look up
 
 _VARIABLES: LiteralString = (
     "declare total float8; mean float8; flat float8; steep float8; asked bigint[]; weights float8[]; held bigint[]; "
@@ -51,36 +55,37 @@ _WEIGH: LiteralString = (
 )
 # Some words' share in rows' scores. A posting: number << 32 | length << 12 | times; taken away where n < 0.
 _SHARES: LiteralString = (
-    "select e.doc, e.weight * e.times / (e.times + flat + steep * e.length) as share from "
-    "(select n.doc, (n.posting & 4095)::float8 as times, ((n.posting >> 12) & 1048575)::float8 as length, n.weight "
-    "from (select (f.posting >> 32)::integer as doc, f.posting, f.weight from "
-    "(select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
-    "from unnest(asked[i + 1:j], weights[i + 1:j]) a (term, weight) join {postings} p on p.term = a.term "
-    "offset 0) f offset 0) n {only} offset 0) e"
+    "select (n.posting >> 32)::integer as doc, n.weight / (1 + (flat + steep * ((n.posting >> 12) & 1048575)) "
+    "/ (n.posting & 4095)) as share from (select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
+    "from unnest(asked[i + 1:j], weights[i + 1:j]) a (term, weight) join {postings} p on p.term = a.term offset 0) n "
+    "{only}"
 )
 _OPEN: LiteralString = (
     "select g.doc, sum(g.share) as share from "
-    "(select unnest(docs) as doc, unnest(sums) as share union all {shares}) g group by g.doc"
+    "(select unnest(docs) as doc, unnest(sums) as share union all {shares}) g "
+    "group by g.doc having sum(g.share) >= {kept}"
 )
 _CLOSED: LiteralString = (
     "select c.doc, c.share + coalesce(f.share, 0) as share from unnest(docs, sums) c (doc, share) "
-    "left join (select g.doc, sum(g.share) as share from ({shares}) g group by g.doc) f on f.doc = c.doc"
+    "left join (select g.doc, sum(g.share) as share from ({shares}) g group by g.doc) f on f.doc = c.doc "
+    "where c.share + coalesce(f.share, 0) >= {kept}"
 )
-_ONLY: LiteralString = "where exists (select from unnest(docs) o (doc) where o.doc = n.doc)"
+_ONLY: LiteralString = "where exists (select from unnest(docs) o (doc) where o.doc = (n.posting >> 32)::integer)"
+# What a row's words from the {first}-th on add. They are in ascending order: width_bucket finds one by halving.
+_LEFT: LiteralString = (
+    "coalesce((select sum(a.weight / (1 + (flat + steep * r.length) / r.times[width_bucket(a.term, r.terms)])) "
+    "from unnest(asked[{after} + 1:], weights[{after} + 1:]) a (term, weight) "
+    "where r.terms[width_bucket(a.term, r.terms)] = a.term), 0)"
+)
 # The bar: the k-th best of the sums so far, or of some rows looked up in full, whichever is higher.
 _STEP: LiteralString = (
     "with found as materialized ({found}), "
-    "best as materialized (select b.doc, b.share from found b order by b.share desc limit k + 16), "
+    "best as materialized (select b.doc, b.share from found b order by b.share desc limit k + {best}), "
     "lifted as materialized (select greatest(bar, (select b.share from best b order by b.share desc offset k - 1 "
-    "limit 1), (select l.score from (select {full} as score from best b join {rows} r on r.doc = b.doc "
+    "limit 1), (select l.score from (select b.share + {left} as score from best b join {rows} r on r.doc = b.doc "
     "where k <= 100 offset 0) l order by l.score desc offset k - 1 limit 1)) as bar) "
     "select max(l.bar), array_agg(f.doc), array_agg(f.share) into bar, docs, sums from lifted l "
-    "left join found f on f.share >= l.bar - rest - {slack}{there}; "
-)
-_FULL: LiteralString = (
-    "(select sum(a.weight * h.times / (h.times + flat + steep * r.length)) "
-    "from unnest(asked, weights) a (term, weight) "
-    "cross join lateral (select r.times[array_position(r.terms, a.term)]::float8 as times) h where h.times > 0)"
+    "left join found f on f.share >= l.bar - rest - {slack}; "
 )
 _REFUSED: LiteralString = (
     "if filter is not null then raise exception 'filter is not supported here' "
@@ -94,7 +99,9 @@ _FILTERED: LiteralString = (
 _LOOP: LiteralString = (
     "while i < cardinality(asked) loop "
     "j := i; batch := 0; "
-    "while j < cardinality(asked) and (j = i or batch + held[j + 1] <= {batch}) loop "
+    "while j < cardinality(asked) and "
+    "(j = i or batch + held[j + 1] <= case when bar > 0 and not closed and rest >= bar * {far} "
+    "then {most} else {batch} end) loop "
     "j := j + 1; batch := batch + held[j]; rest := rest - weights[j]; end loop; "
     "if closed then {closed} else {open} end if; "
     "i := j; "
@@ -109,8 +116,8 @@ _ANSWER: LiteralString = (
     "return query select {keys}, round(c.share * 1e9) / 1e9 from unnest(docs, sums) c (doc, share) "
     "join {rows} r on r.doc = c.doc where c.share > 1e-13 order by round(c.share * 1e9) desc, {keys} limit k; "
     "else "
-    "return query select {ckeys}, round(c.share * 1e9) / 1e9 from (select {keys}, {full} as share "
-    "from {rows} r where r.doc = any(docs) offset 0) c where c.share > 1e-13 "
+    "return query select {ckeys}, round(c.share * 1e9) / 1e9 from (select {keys}, d.share + {left} as share "
+    "from unnest(docs, sums) d (doc, share) join {rows} r on r.doc = d.doc offset 0) c where c.share > 1e-13 "
     "order by round(c.share * 1e9) desc, {ckeys} limit k; "
     "end if; end"
 )
@@ -158,19 +165,24 @@ def compose_bm25(
         "rows": index.rows,
         "keys": relation.stored_key("r"),
         "ckeys": relation.stored_key("c"),
-        "full": sql.SQL(_FULL),
         "slack": sql.Literal(_SLACK),
         "batch": sql.Literal(_BATCH),
+        "best": sql.Literal(_BEST),
+        "most": sql.Literal(_MOST),
+        "far": sql.Literal(_FAR),
+        "left": sql.SQL(_LEFT).format(after=sql.SQL("i")),
         "looked_up": sql.Literal(_LOOKED_UP),
     }
     steps = {}
     # What was taken away adds up to nothing.
-    for name, found, only, there in (("open", _OPEN, "", " and f.share > 1e-13"), ("closed", _CLOSED, _ONLY, "")):
+    kept = "bar - rest - {slack}"
+    for name, found, only, least in (
+        ("open", _OPEN, "", f"greatest({kept}, 1e-13)"), ("closed", _CLOSED, _ONLY, kept)
+    ):  # fmt: skip
         shares = sql.SQL(_SHARES).format(**parts, only=sql.SQL(only))
         steps[name] = sql.SQL(_STEP).format(
-            **parts,
-            found=sql.SQL(found).format(shares=shares),
-            there=sql.SQL(there),
+            **{**parts, "left": sql.SQL(_LEFT).format(after=sql.SQL("j"))},
+            found=sql.SQL(found).format(shares=shares, kept=sql.SQL(least).format(**parts)),
         )
     matching = sql.Literal(
         sql.SQL("select array_agg(g.doc), array_agg(0::float8) from {} g join {} r on {} where ")
