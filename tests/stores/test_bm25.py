@@ -141,6 +141,7 @@ _CHANGES = st.lists(
 def test_scores_are_those_of_bm25s_after_any_changes(
     make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, language: str, batch: int, most: int, looked_up: int
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(bm25_sql, "_FIRST", 1)
     monkeypatch.setattr(bm25_sql, "_BATCH", batch)
     monkeypatch.setattr(bm25_sql, "_MOST", most)
     monkeypatch.setattr(bm25_sql, "_BEST", 1)
@@ -182,6 +183,7 @@ def test_long_questions_of_common_words_over_many_rows_lose_none_of_the_best(
     make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, steep: float
 ) -> None:
     """Words as frequent as in a language, texts of different lengths: rows are dropped, and words left unread."""
+    monkeypatch.setattr(bm25_sql, "_FIRST", 10)
     monkeypatch.setattr(bm25_sql, "_BATCH", 40)
     monkeypatch.setattr(bm25_sql, "_MOST", 300)
     monkeypatch.setattr(bm25_sql, "_BEST", 5)
@@ -208,6 +210,7 @@ def test_a_row_of_the_more_common_word_alone_may_be_the_best(
     make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows of the rarer word reach nearly what the other word can add: it has to be read."""
+    monkeypatch.setattr(bm25_sql, "_FIRST", 1)
     monkeypatch.setattr(bm25_sql, "_BATCH", 1)
     words = make(language="none")
     texts = ["b " * 20, *["a x y z"] * 4, *["b x y z v w"] * 8, *["x y z v w"] * 20]

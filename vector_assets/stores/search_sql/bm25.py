@@ -26,6 +26,7 @@ from vector_assets.stores.search_sql.made import Served, SqlFunction
 # A partial sum may differ in its last digits from the same words added in another order.
 _SLACK = 1e-8
 # Measured on 100,000 abstracts (benchmarks/bm25.py), the longest claims above all.
+_FIRST = 2_500  # postings that are read first at least: the bar they give decides how much else is read
 _BATCH = 5_000  # postings that are read at once at least: a statement costs as much as some hundreds
 _MOST = 45_000  # postings that are read at once at most, of several words, to get to where rows can be dropped
 _FAR = 0.75  # share of the bar that the words left are brought below: at the bar itself hardly a row is dropped
@@ -55,7 +56,7 @@ _WEIGH: LiteralString = (
 )
 # Some words' share in rows' scores. A posting: number << 32 | length << 12 | times; taken away where n < 0.
 _SHARES: LiteralString = (
-    "select (n.posting >> 32)::integer as doc, n.weight / (1 + (flat + steep * ((n.posting >> 12) & 1048575)) "
+    "select (n.posting >> 32)::integer as doc, n.weight / (1 + (flat + steep / 4096 * (n.posting & 4294963200)) "
     "/ (n.posting & 4095)) as share from (select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
     "from unnest(asked[i + 1:j], weights[i + 1:j]) a (term, weight) join {postings} p on p.term = a.term offset 0) n "
     "{only}"
@@ -71,7 +72,7 @@ _CLOSED: LiteralString = (
     "where c.share + coalesce(f.share, 0) >= {kept}"
 )
 _ONLY: LiteralString = "where exists (select from unnest(docs) o (doc) where o.doc = (n.posting >> 32)::integer)"
-# What a row's words from the {first}-th on add. They are in ascending order: width_bucket finds one by halving.
+# What a row's words after the {after}-th asked one add. They are in ascending order: width_bucket finds one by halving.
 _LEFT: LiteralString = (
     "coalesce((select sum(a.weight / (1 + (flat + steep * r.length) / r.times[width_bucket(a.term, r.terms)])) "
     "from unnest(asked[{after} + 1:], weights[{after} + 1:]) a (term, weight) "
@@ -100,8 +101,8 @@ _LOOP: LiteralString = (
     "while i < cardinality(asked) loop "
     "j := i; batch := 0; "
     "while j < cardinality(asked) and "
-    "(j = i or batch + held[j + 1] <= case when bar > 0 and not closed and rest >= bar * {far} "
-    "then {most} else {batch} end) loop "
+    "(j = i or i = 0 and batch < {least} or batch + held[j + 1] <= "
+    "case when bar > 0 and not closed and rest >= bar * {far} then {most} else {batch} end) loop "
     "j := j + 1; batch := batch + held[j]; rest := rest - weights[j]; end loop; "
     "if closed then {closed} else {open} end if; "
     "i := j; "
@@ -168,6 +169,7 @@ def compose_bm25(
         "slack": sql.Literal(_SLACK),
         "batch": sql.Literal(_BATCH),
         "best": sql.Literal(_BEST),
+        "least": sql.Literal(_FIRST),
         "most": sql.Literal(_MOST),
         "far": sql.Literal(_FAR),
         "left": sql.SQL(_LEFT).format(after=sql.SQL("i")),
