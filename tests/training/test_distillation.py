@@ -16,7 +16,8 @@ from vector_assets.records import Checkpoint, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training import teacher as teaching
 from vector_assets.training import train
-from vector_assets.training.pairs import PairRow, pairs_from_rows
+from vector_assets.training.pair_rows import PairRow
+from vector_assets.training.pairs import pairs_from_rows
 from vector_assets.training.student import cut_layers
 from vector_assets.training.teacher import Teacher, fitted, speed_ratio
 from vector_assets.training.unlabelled import asked_by_own_words

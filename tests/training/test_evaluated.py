@@ -11,7 +11,8 @@ from vector_assets.records import TrainingSet
 from vector_assets.spec import Split, Training
 from vector_assets.spec.learning import Pretraining
 from vector_assets.training.evaluated import without_evaluated
-from vector_assets.training.pairs import PairRow, pairs_digest, pairs_from_rows
+from vector_assets.training.pair_rows import PairRow
+from vector_assets.training.pairs import pairs_digest, pairs_from_rows
 from vector_assets.training.unlabelled import pretraining_texts, with_unlabelled
 
 SPLIT = Split(by="g", validation=["v"], test=["t"])

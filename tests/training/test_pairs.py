@@ -17,7 +17,8 @@ from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Split, Training
 from vector_assets.training import duplicates
 from vector_assets.training.duplicates import resembling, three_grams
-from vector_assets.training.pairs import PairRow, pairs_from_rows
+from vector_assets.training.pair_rows import PairRow
+from vector_assets.training.pairs import pairs_from_rows
 
 
 def _training(**changes: object) -> Training:

@@ -24,7 +24,8 @@ from vector_assets.training.network import Network
 from vector_assets.training.objectives import Classification, DropoutPairs
 from vector_assets.training.objectives.classification import fit_probe
 from vector_assets.training.objectives.denoising import Denoising, damaged
-from vector_assets.training.pairs import PairRow, pairs_from_rows
+from vector_assets.training.pair_rows import PairRow
+from vector_assets.training.pairs import pairs_from_rows
 from vector_assets.training.scoring import Tokenize
 from vector_assets.training.session import Session
 from vector_assets.training.unlabelled import asked_by_own_words, pretraining_texts, with_unlabelled

@@ -14,7 +14,8 @@ from vector_assets.errors import SpecError
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.duplicates import three_grams
-from vector_assets.training.pairs import PairRow, pairs_digest, pairs_from_rows
+from vector_assets.training.pair_rows import PairRow
+from vector_assets.training.pairs import pairs_digest, pairs_from_rows
 from vector_assets.training.splits import places_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

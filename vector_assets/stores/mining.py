@@ -18,7 +18,7 @@ from vector_assets.stores.arrays import to_array
 from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.workspace import Workspace, checked_encoder
 from vector_assets.training.negatives import Corpus, with_negatives
-from vector_assets.training.pairs import PairRow
+from vector_assets.training.pair_rows import PairRow
 from vector_assets.training.unlabelled import outside_of
 
 _AT_ONCE = 5000  # digests asked for in one query

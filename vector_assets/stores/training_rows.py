@@ -28,7 +28,7 @@ from vector_assets.stores.pictures import name_of
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.clicks import pairs_from_clicks
-from vector_assets.training.pairs import PairRow
+from vector_assets.training.pair_rows import PairRow
 from vector_assets.training.texts import hash_of, text_digest
 from vector_assets.training.unlabelled import asked_by_own_words
 

@@ -28,34 +28,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from vector_assets.records import Pair, SplitName, TrainingSet
 from vector_assets.spec import FieldPairs, Training
 from vector_assets.training.duplicates import asking, looking_alike, resembling
 from vector_assets.training.enough import SPLITS, require_labels, require_pairs
-from vector_assets.training.splits import places_of
+from vector_assets.training.pair_rows import PairRow, capped, split_rows
 from vector_assets.training.texts import hash_of, plain
-
-
-@dataclass(frozen=True, slots=True)
-class PairRow:
-    """What a pair is made of. ``key`` is the JSON row key of the answer, "" when it is no row; ``group`` may be "".
-
-    A labelled text has a label in place of a query. ``weight`` is above 0, on any scale. Rows that are split by time
-    have one. Of an image ``document`` is its name and ``looks`` its perceptual hash.
-    """
-
-    key: str
-    query: str
-    document: str
-    group: str = ""
-    label: str = ""
-    negatives: tuple[str, ...] = ()
-    weight: float = 1.0
-    time: datetime | None = None
-    looks: int | None = None
 
 
 def pairs_from_rows(
@@ -74,7 +54,7 @@ def pairs_from_rows(
     labelled = training.labels is not None
     kept = _labelled(rows, training, report) if labelled else _usable(rows, training, report)
     told = {**report, **(known or {})}
-    splits = _split(kept, training, report)
+    splits = split_rows(kept, training, report)
     dated = {f"{name}_from": _earliest(splits[name]) for name in ("validation", "test") if training.split.by_time}
     learned: tuple[SplitName, ...] = ("validation", "train") if evaluated else ()
     for name in learned:
@@ -84,11 +64,11 @@ def pairs_from_rows(
     held: tuple[SplitName, ...] = ("test", "validation")
     for name in held:
         most = training.max_test if name == "test" else training.max_validation
-        splits[name] = _cap(splits[name], most, name, training.seed, report)
+        splits[name] = capped(splits[name], most, name, training.seed, report)
     splits["validation"] = _without(splits["validation"], splits["test"], "validation", training, report)
     held_out = splits["validation"] + splits["test"]
     splits["train"] = _without(splits["train"], held_out, "train", training, report)
-    splits["train"] = _cap(splits["train"], training.max_pairs, "train", training.seed, report)
+    splits["train"] = capped(splits["train"], training.max_pairs, "train", training.seed, report)
     require_pairs(splits, training, told | report)
     if labelled:
         require_labels(splits, report)
@@ -194,28 +174,9 @@ def _labelled(rows: Iterable[PairRow], training: Training, report: Counter[str])
     return [row for row in found.values() if row is not None]
 
 
-def _split(rows: Sequence[PairRow], training: Training, report: Counter[str]) -> dict[SplitName, list[PairRow]]:
-    places = places_of([row.group for row in rows], [row.time for row in rows], training.split, training.seed)
-    splits: dict[SplitName, list[PairRow]] = {name: [] for name in SPLITS}
-    for row, name in zip(rows, places, strict=True):
-        if name is None:
-            report["older_than_their_split"] += 1
-        else:
-            splits[name].append(row)
-    return splits
-
-
 def _earliest(rows: Sequence[PairRow]) -> int:
     """Return the time of the oldest row in seconds of Unix, 0 where there is none."""
     return min((int(row.time.timestamp()) for row in rows if row.time), default=0)
-
-
-def _cap(rows: list[PairRow], most: int | None, name: SplitName, seed: int, report: Counter[str]) -> list[PairRow]:
-    if most is None or len(rows) <= most:
-        return rows
-    report[f"over_cap_{name}"] += len(rows) - most
-    drawn = sorted(range(len(rows)), key=lambda place: hash_of(seed, rows[place].query + "\0" + rows[place].document))
-    return [rows[place] for place in sorted(drawn[:most])]
 
 
 def _without(

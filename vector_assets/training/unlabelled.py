@@ -12,7 +12,8 @@ import numpy as np
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.duplicates import asking, looking_alike, resembling
-from vector_assets.training.pairs import PairRow, _cap, _split, pairs_digest
+from vector_assets.training.pair_rows import PairRow, capped, split_rows
+from vector_assets.training.pairs import pairs_digest
 
 #: Share of a text's words that a question made of it keeps: what TSDAE leaves of a text.
 KEPT_WORDS = 0.4
@@ -25,7 +26,7 @@ def with_unlabelled(
     assert training.pretrain is not None
     report: Counter[str] = Counter()
     kept = outside_of(training_set, rows, training, report, evaluated=evaluated)
-    kept = _cap(kept, training.pretrain.texts, "unlabelled", training.seed, report)
+    kept = capped(kept, training.pretrain.texts, "unlabelled", training.seed, report)
     report["unlabelled"] = len(kept)
     pairs = (*training_set.pairs, *(Pair("", row.document, row.group, "unlabelled", row.key) for row in kept))
     return TrainingSet(pairs_digest(pairs), pairs, {**training_set.report, **report})
@@ -86,7 +87,7 @@ def _to_learn(
     if split.by_time:
         begins = min(training_set.report["validation_from"], training_set.report["test_from"])
         return [row for row in rows if row.time is not None and int(row.time.timestamp()) < begins]
-    return _split(rows, training, report)["train"]
+    return split_rows(rows, training, report)["train"]
 
 
 def pretraining_texts(training_set: TrainingSet, training: Training) -> list[str]:
