@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -71,6 +72,12 @@ class Words:
         found = self.execute(f"select * from search.{self.collection.name}_bm25(%s, %s)", (question, k))
         return [(key, float(str(score))) for key, score in found]
 
+    def those(self, question: str, k: int | None, condition: str) -> list[tuple[object, float]]:
+        """The same among the rows ``r`` that a condition lets through."""
+        asked = (question, k, json.dumps({"sql": condition}))
+        found = self.execute(f"select * from search.{self.collection.name}_those(%s, %s, %s)", asked)
+        return [(key, float(str(score))) for key, score in found]
+
     def expected(self, question: str, k: int | None = 10) -> list[tuple[object, float]]:
         """The same by bm25s, over the words that Postgres cuts."""
         lexical = self.collection.lexical
@@ -135,16 +142,18 @@ _CHANGES = st.lists(
 
 
 @pytest.mark.parametrize(
-    ("language", "batch", "most", "looked_up"),
-    [("english", 1, 1, 0), ("none", 1, 9, 10**6), ("english", 4000, 40000, 20), ("none", 6, 12, 1)],
+    ("language", "batch", "most", "looked_up", "deepest"),
+    [("english", 1, 1, 0, 0), ("none", 1, 9, 10**6, 400), ("english", 4000, 40000, 20, 400), ("none", 6, 12, 1, 0)],
 )
 def test_scores_are_those_of_bm25s_after_any_changes(
-    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, language: str, batch: int, most: int, looked_up: int
+    make: Callable[..., Words], monkeypatch: pytest.MonkeyPatch, language: str, batch: int, most: int, looked_up: int,
+    deepest: int,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(bm25_sql, "_FIRST", 1)
     monkeypatch.setattr(bm25_sql, "_BATCH", batch)
     monkeypatch.setattr(bm25_sql, "_MOST", most)
     monkeypatch.setattr(bm25_sql, "_BEST", 1)
+    monkeypatch.setattr(bm25_sql, "_DEEPEST", deepest)
     monkeypatch.setattr(bm25_sql, "_LOOKED_UP", looked_up)
     monkeypatch.setattr(lexical_sync.LexicalStore, "page", 3)
     words = make(language=language)
@@ -170,10 +179,7 @@ def test_scores_are_those_of_bm25s_after_any_changes(
         words.sync()
         same(words.ask(question, k), words.expected(question, k))
         odd = [hit for hit in words.expected(question, None) if int(str(hit[0])) % 2]
-        those = words.execute(
-            f"select * from search.{table}_those(%s, %s, %s)", (question, k, '{"sql": "r.id % 2 = 1"}')
-        )
-        same([(key, float(str(score))) for key, score in those], odd[:k])
+        same(words.those(question, k, "r.id % 2 = 1"), odd[:k])
 
     holds()
 
@@ -197,13 +203,23 @@ def test_long_questions_of_common_words_over_many_rows_lose_none_of_the_best(
         f"insert into {words.collection.name} select n, '', t from unnest(%s::text[]) with ordinality u (t, n)",
         (texts,),
     )
+    words.execute(f"analyze {words.collection.name}")
     words.sync()
     words.show()
     known = [plain_words(text) for text in texts]
     for count in (1, 4, 9, 14, 14, 20, 20, 30, 30):
         question = " ".join(draw.choice(vocabulary[:80], size=count))
         for k in (1, 10, 40):
-            same(words.ask(question, k), scored(known, plain_words(question), range(1, len(texts) + 1), 1.2, 0.75)[:k])
+            expected = scored(known, plain_words(question), range(1, len(texts) + 1), 1.2, 0.75)
+            same(words.ask(question, k), expected[:k])
+            for first, last in ((1, 700), (1, 30), (6, 1490)):  # many, few, nearly all
+                those = [hit for hit in expected if first <= int(str(hit[0])) <= last]
+                same(words.those(question, k, f"r.id between {first} and {last}"), those[:k])
+    # A third of the rows are expected to match; of the best ones hardly any does.
+    expected = scored(known, ["w9", "w1"], range(1, len(texts) + 1), 1.2, 0.75)
+    those = [hit for hit in expected if "w9" not in known[int(str(hit[0])) - 1]]
+    for k in range(1, 40, 2):
+        same(words.those("w9 w1", k, "strpos(r.body || ' ', 'w9 ') < 1"), those[:k])
 
 
 def test_a_row_of_the_more_common_word_alone_may_be_the_best(

@@ -31,12 +31,16 @@ _BATCH = 5_000  # postings that are read at once at least: a statement costs as 
 _MOST = 45_000  # postings that are read at once at most, of several words, to get to where rows can be dropped
 _FAR = 0.75  # share of the bar that the words left are brought below: at the bar itself hardly a row is dropped
 _BEST = 50  # rows beyond k that are looked up in full for the bar
+_SPARE = 3  # times as many of the best of all are asked for as a filter is expected to leave k of
+_DEEPEST = (
+    400  # rows that are looked up whole at most for the bar, and asked for at most in place of following a filter
+)
 _LOOKED_UP = 10  # postings that cost as much to read as one row to look up
 
 _VARIABLES: LiteralString = (
     "declare total float8; mean float8; flat float8; steep float8; asked bigint[]; weights float8[]; held bigint[]; "
     "rest float8; batch bigint; bar float8 := 0; docs integer[]; sums float8[]; closed boolean := false; "
-    "i integer := 0; j integer; begin "
+    "i integer := 0; j integer; shown text; deep float8; begin "
 )
 _WEIGH: LiteralString = (
     "if k < 1 then return; end if; "
@@ -84,7 +88,7 @@ _STEP: LiteralString = (
     "best as materialized (select b.doc, b.share from found b order by b.share desc limit k + {best}), "
     "lifted as materialized (select greatest(bar, (select b.share from best b order by b.share desc offset k - 1 "
     "limit 1), (select l.score from (select b.share + {left} as score from best b join {rows} r on r.doc = b.doc "
-    "where k <= 100 offset 0) l order by l.score desc offset k - 1 limit 1)) as bar) "
+    "where k <= {deepest} offset 0) l order by l.score desc offset k - 1 limit 1)) as bar) "
     "select max(l.bar), array_agg(f.doc), array_agg(f.share) into bar, docs, sums from lifted l "
     "left join found f on f.share >= l.bar - rest - {slack}; "
 )
@@ -92,17 +96,33 @@ _REFUSED: LiteralString = (
     "if filter is not null then raise exception 'filter is not supported here' "
     "using errcode = 'feature_not_supported'; end if; "
 )
-# With a filter only the rows that it lets through are followed, from the start.
+# Where a filter lets many rows through, the k best of them are among some more of the best of all: those are asked for,
+# and answer when k of them match, or when they are all there are. Elsewhere only rows that match are followed, from the
+# start.
 _FILTERED: LiteralString = (
-    "if filter is not null then execute {matching} || ({condition}) into docs, sums; "
+    "if filter is not null then shown := ({condition}); "
+    "deep := 20 + {spare}::float8 * k * total / "
+    "greatest((select e.rows_expected from {search}._estimate({counted} || shown) e), 1); "
+    "if deep <= {deepest} then return query execute {deeper} || shown || {answered} using q, deep::integer, k; "
+    "if found then return; end if; end if; "
+    "execute {matching} || shown into docs, sums; "
     "if docs is null then return; end if; closed := true; end if; "
+)
+_DEEPER: LiteralString = (
+    "with a as materialized (select * from {function}($1, $2) with ordinality a ({keys}, score, place)), "
+    "b as materialized (select a.* from a join {source} r on {same} where "
+)
+_ANSWERED: LiteralString = (
+    ") select {keys}, b.score from b where (select count(*) from b) >= $3 or (select count(*) from a) < $2 "
+    "order by b.place limit $3"
 )
 _LOOP: LiteralString = (
     "while i < cardinality(asked) loop "
     "j := i; batch := 0; "
     "while j < cardinality(asked) and "
     "(j = i or i = 0 and batch < {least} or batch + held[j + 1] <= "
-    "case when bar > 0 and not closed and rest >= bar * {far} then {most} else {batch} end) loop "
+    "case when bar > 0 and not closed and rest >= bar * {far} then {most} "
+    "else greatest({batch}, cardinality(docs)) end) loop "
     "j := j + 1; batch := batch + held[j]; rest := rest - weights[j]; end loop; "
     "if closed then {closed} else {open} end if; "
     "i := j; "
@@ -169,6 +189,7 @@ def compose_bm25(
         "slack": sql.Literal(_SLACK),
         "batch": sql.Literal(_BATCH),
         "best": sql.Literal(_BEST),
+        "deepest": sql.Literal(_DEEPEST),
         "least": sql.Literal(_FIRST),
         "most": sql.Literal(_MOST),
         "far": sql.Literal(_FAR),
@@ -186,16 +207,11 @@ def compose_bm25(
             **{**parts, "left": sql.SQL(_LEFT).format(after=sql.SQL("j"))},
             found=sql.SQL(found).format(shares=shares, kept=sql.SQL(least).format(**parts)),
         )
-    matching = sql.Literal(
-        sql.SQL("select array_agg(g.doc), array_agg(0::float8) from {} g join {} r on {} where ")
-        .format(index.rows, relation.table, relation.same("r", "g"))
-        .as_string(None)
-    )
     body = sql.SQL("{variables}{guard}{refused}{weigh}{filtered}{loop}{answer}").format(
         variables=sql.SQL(_VARIABLES),
         guard=guard,
         refused=sql.SQL("" if condition else _REFUSED),
-        filtered=sql.SQL(_FILTERED).format(matching=matching, condition=condition) if condition else sql.SQL(""),
+        filtered=_filtered(function, index, relation, condition) if condition else sql.SQL(""),
         weigh=sql.SQL(_WEIGH).format(**parts),
         loop=sql.SQL(_LOOP).format(**parts, **steps),
         answer=sql.SQL(_ANSWER).format(**parts),
@@ -213,4 +229,26 @@ def compose_bm25(
         columns=columns,
         path=path,
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
+    )
+
+
+def _filtered(
+    function: sql.Identifier, index: LexicalIndex, relation: Relation, condition: sql.Composable
+) -> sql.Composed:
+    """Compose what is done first with a filter; its statements are texts that end before the condition."""
+    keys = sql.SQL(", ").join(map(sql.Identifier, relation.key_names))
+    deeper = sql.SQL(_DEEPER).format(function=function, keys=keys, source=relation.table, same=relation.same("r", "a"))
+    matching = sql.SQL("select array_agg(g.doc), array_agg(0::float8) from {} g join {} r on {} where ")
+    texts = {
+        "counted": sql.SQL("select 1 from {} r where ").format(relation.table),
+        "deeper": deeper,
+        "answered": sql.SQL(_ANSWERED).format(keys=relation.stored_key("b")),
+        "matching": matching.format(index.rows, relation.table, relation.same("r", "g")),
+    }
+    return sql.SQL(_FILTERED).format(
+        condition=condition,
+        search=index.names.schema("search"),
+        spare=sql.Literal(_SPARE),
+        deepest=sql.Literal(_DEEPEST),
+        **{name: sql.Literal(text.as_string(None)) for name, text in texts.items()},
     )
