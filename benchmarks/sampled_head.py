@@ -7,7 +7,9 @@ Speed: ArcFace's head alone, over random unit vectors: scores, loss, gradients, 
 Quality: identification of classes that were never learned. A class is a point in a small space; an example is that
 point with noise, mixed through a fixed random network with stronger noise that has nothing to do with the class. A
 small network learns from some classes, and is asked about others: verification AUC over all pairs, and rank-1 with one
-example of each class in the gallery. Arms differ in nothing but the head; softmax without a margin is the control.
+example of each class in the gallery. Arms differ in nothing but the head; softmax without a margin is the control. With
+--warm-classes the network has learned from as many other classes before, as an encoder that is fine-tuned has, and the
+centres start at their classes' means: with 200,000 classes some hundred steps from nothing teach nothing.
 
     OMP_NUM_THREADS=1 python benchmarks/sampled_head.py --json sampled.json
 """
@@ -30,6 +32,8 @@ from vector_assets.training.heads import Head, SplitHead, random_weights
 from vector_assets.training.objectives.arcface import arcface_scores
 from vector_assets.training.objectives.classification import linear_scores
 from vector_assets.training.optimizing import Optimizer
+
+Weights = np.ndarray[Any, Any]
 
 HIDDEN, NOISE, SEEN_DIMS, DIMS = 12, 24, 64, 64
 PER_CLASS, UNSEEN = 6, 250
@@ -112,17 +116,45 @@ def judge(vectors: torch.Tensor, classes: torch.Tensor) -> dict[str, float]:
     }
 
 
-def learn(make: Callable[[int], Head], seed: int, classes: int, steps: int, batch: int, rate: float) -> dict[str, Any]:
+def learn(
+    make: Callable[[Weights, int], Head], seed: int, classes: int, batch: int, given: argparse.Namespace
+) -> dict[str, Any]:
     """Learn from some classes, and judge by others."""
     world = World(seed)
-    examples, numbers = world.draw(classes, PER_CLASS)
-    unseen, theirs = world.draw(UNSEEN, PER_CLASS)
     torch.manual_seed(seed)
     network = torch.nn.Sequential(torch.nn.Linear(SEEN_DIMS, 256), torch.nn.ReLU(), torch.nn.Linear(256, DIMS))
-    head = make(seed)
+    if given.warm_classes:
+        fewer = world.draw(given.warm_classes, PER_CLASS)
+        warm = Head(random_weights(slice(0, given.warm_classes), DIMS, seed=seed), scores=arcface_scores)
+        teach(network, warm, fewer, given.warm_steps, batch, 1e-3, seed)
+    examples, numbers = world.draw(classes, PER_CLASS)
+    unseen, theirs = world.draw(UNSEEN, PER_CLASS)
+    weight = random_weights(slice(0, classes), DIMS, seed=seed)
+    with torch.no_grad():
+        before = judge(network(unseen), theirs)
+        if given.warm_classes:
+            weight = (
+                torch.nn.functional.normalize(network(examples), dim=1).view(classes, PER_CLASS, -1).mean(1).numpy()
+            )
+    start = time.perf_counter()
+    losses = teach(network, make(weight, seed), (examples, numbers), given.steps, batch, given.rate, seed)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        found = judge(network(unseen), theirs)
+    return {
+        **found, "loss": statistics.mean(losses[-50:]), "seconds": round(seconds, 1), "before": before,
+        "raw": judge(unseen, theirs),
+    }  # fmt: skip
+
+
+def teach(
+    network: torch.nn.Module, head: Head, known: tuple[torch.Tensor, torch.Tensor], steps: int, batch: int,
+    rate: float, seed: int,
+) -> list[float]:  # fmt: skip
+    """Take so many steps, and return the loss of each."""
+    examples, numbers = known
     order = torch.Generator().manual_seed(seed)
     losses = []
-    start = time.perf_counter()
     with head.learning():
         optimizer = Optimizer(list(network.parameters()), head, rate=rate)
         for number in range(steps):
@@ -130,33 +162,27 @@ def learn(make: Callable[[int], Head], seed: int, classes: int, steps: int, batc
             vectors = torch.nn.functional.normalize(network(examples[chosen]), dim=1)
             share = min((number + 1) / (0.1 * steps), max(0.02, 1 - number / steps))
             losses.append(step(head, optimizer, vectors, numbers[chosen], rate * share))
-    seconds = time.perf_counter() - start
-    with torch.no_grad():
-        found = judge(network(unseen), theirs)
-    return {**found, "loss": statistics.mean(losses[-50:]), "seconds": round(seconds, 1), "raw": judge(unseen, theirs)}
+    return losses
 
 
-def measure_quality(classes: int, sample: float, steps: int, batch: int, seeds: int, rate: float) -> dict[str, Any]:
+def measure_quality(classes: int, batch: int, given: argparse.Namespace) -> dict[str, Any]:
     """Return what each arm reached per seed, and how far the sampled one is from the full one, in points."""
-
-    def weight(seed: int) -> np.ndarray[Any, Any]:
-        return random_weights(slice(0, classes), DIMS, seed=seed)
-
-    arms: dict[str, Callable[[int], Head]] = {
-        "full": lambda seed: Head(weight(seed), scores=arcface_scores),
-        "sampled": lambda seed: SplitHead(weight(seed), scores=arcface_scores, sample=sample, seed=seed),
-        "softmax": lambda seed: Head(weight(seed), np.zeros(classes, np.float32), scores=linear_scores),
+    arms: dict[str, Callable[[Weights, int], Head]] = {
+        "full": lambda weight, seed: Head(weight, scores=arcface_scores),
+        "sampled": lambda weight, seed: SplitHead(weight, scores=arcface_scores, sample=given.sample, seed=seed),
     }
+    if not given.warm_classes:
+        arms["softmax"] = lambda weight, seed: Head(weight, np.zeros(classes, np.float32), scores=linear_scores)
     found = {
-        name: [learn(make, seed, classes, steps, batch, rate) for seed in range(seeds)] for name, make in arms.items()
+        name: [learn(make, seed, classes, batch, given) for seed in range(given.seeds)] for name, make in arms.items()
     }
     mean = {
         name: {key: statistics.mean(run[key] for run in runs) for key in ("auc", "rank_1", "angle_within", "seconds")}
         for name, runs in found.items()
     }
     return {
-        "classes": classes, "unseen": UNSEEN, "steps": steps, "batch": batch, "sample": sample, "runs": found,
-        "mean": mean,
+        "classes": classes, "unseen": UNSEEN, "steps": given.steps, "batch": batch, "sample": given.sample,
+        "warm": [given.warm_classes, given.warm_steps], "runs": found, "mean": mean,
         "sampled_minus_full_points": {
             key: [round(100 * (a[key] - b[key]), 2) for a, b in zip(found["sampled"], found["full"], strict=True)]
             for key in ("auc", "rank_1")
@@ -175,14 +201,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--warm-classes", type=int, default=0, help="the network has learned from as many others before"
+    )
+    parser.add_argument("--warm-steps", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     shapes = [tuple(map(int, shape.split("x"))) for shape in given.shapes]
     result = {
         "torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
         "speed": [measure_speed(given.classes, dims, batch, given.sample, given.rounds) for dims, batch in shapes],
-        "quality": measure_quality(given.quality_classes, given.sample, given.steps, 128, given.seeds, given.rate)
-        if given.seeds else None,
+        "quality": measure_quality(given.quality_classes, 128, given) if given.seeds else None,
     }  # fmt: skip
     print(json.dumps(result, indent=1))
     if given.json:
