@@ -27,6 +27,7 @@ def project(vectors: Vectors, *, seed: int = 0) -> NDArray[np.float32]:
         return np.column_stack([np.arange(count), np.zeros(count)]).astype(np.float32)
     import warnings
 
+    from sklearn.metrics.pairwise import cosine_distances
     from umap import UMAP
 
     # UMAP would ask its own cosine pair by pair: most of the time for 4,000 points.
@@ -36,17 +37,8 @@ def project(vectors: Vectors, *, seed: int = 0) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         # Tiny collections have fewer rows than UMAP would like for its spectral start; it falls back to a random one.
         warnings.simplefilter("ignore")
-        points: NDArray[np.float32] = np.asarray(reducer.fit_transform(_cosine_distances(vectors)), dtype=np.float32)
+        points: NDArray[np.float32] = np.asarray(reducer.fit_transform(cosine_distances(vectors)), dtype=np.float32)
     return points
-
-
-def _cosine_distances(vectors: Vectors) -> NDArray[np.float32]:
-    """Return (n, n) distances; a vector of zeros is at 1 from all others."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(lengths == 0, 1, lengths)
-    found = np.clip(1 - unit @ unit.T, 0, 2).astype(np.float32)
-    np.fill_diagonal(found, 0)
-    return found
 
 
 def draw_map(points: NDArray[np.float32], labels: Sequence[str], path: Path, *, title: str) -> Path:

@@ -32,9 +32,7 @@ _MOST = 45_000  # postings that are read at once at most, of several words, to g
 _FAR = 0.75  # share of the bar that the words left are brought below: at the bar itself hardly a row is dropped
 _BEST = 50  # rows beyond k that are looked up in full for the bar
 _SPARE = 3  # times as many of the best of all are asked for as a filter is expected to leave k of
-_DEEPEST = (
-    400  # rows that are looked up whole at most for the bar, and asked for at most in place of following a filter
-)
+_DEEPEST = 400  # rows looked up in full for the bar at most, and asked for at most in place of following a filter
 _LOOKED_UP = 10  # postings that cost as much to read as one row to look up
 
 _VARIABLES: LiteralString = (
@@ -58,7 +56,7 @@ _WEIGH: LiteralString = (
     "where d.held > 0) s; "
     "if asked is null then return; end if; "
 )
-# Some words' share in rows' scores. A posting: number << 32 | length << 12 | times; taken away where n < 0.
+# Words' shares in scores. A posting: number << 32 | length << 12 | times, n < 0: taken away. Masked: length << 12.
 _SHARES: LiteralString = (
     "select (n.posting >> 32)::integer as doc, n.weight / (1 + (flat + steep / 4096 * (n.posting & 4294963200)) "
     "/ (n.posting & 4095)) as share from (select a.weight * sign(p.n) as weight, unnest(p.postings) as posting "
@@ -96,9 +94,8 @@ _REFUSED: LiteralString = (
     "if filter is not null then raise exception 'filter is not supported here' "
     "using errcode = 'feature_not_supported'; end if; "
 )
-# Where a filter lets many rows through, the k best of them are among some more of the best of all: those are asked for,
-# and answer when k of them match, or when they are all there are. Elsewhere only rows that match are followed, from the
-# start.
+# Where many rows match a filter, some more of the best of all are asked for: they answer when k of them match, or when
+# they are all there are. Elsewhere only rows that match are followed, from the start.
 _FILTERED: LiteralString = (
     "if filter is not null then shown := ({condition}); "
     "deep := 20 + {spare}::float8 * k * total / "
