@@ -40,13 +40,14 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(done.stdout + done.stderr)
-            checkpoints = open_workspace().checkpoints
+            workspace = open_workspace()
+            checkpoints = workspace.checkpoints
             encoder = checkpoints.encoder(NAME, SPACE)
             assert encoder and encoder.training_key and encoder.training_set
             known = checkpoints.training(encoder.training_key)
             assert known
             found = {
-                **known[1], "counts": dict(checkpoints.training_set(encoder.training_set).report),
+                **known[1], "counts": dict(workspace.training_sets.get(encoder.training_set).report),
                 "seconds_in_all": round(time.perf_counter() - started, 1), "size": asked.size,
             }  # fmt: skip
         finally:

@@ -48,15 +48,15 @@ def train_on(
     Two more were held out, which are no part of what it was trained on.
     """
     space = space or next(iter(store.collection.spaces))
-    checkpoints, digest = store.workspace.checkpoints, store.chosen[space].digest
+    workspace, digest = store.workspace, store.chosen[space].digest
     pairs = tuple(
         Pair(queries(place), text, "", "train", f"[{place + 1}]" if keys else "")
         for place, text in enumerate(documents)
     )
     pairs += (Pair("asked of test", "held out", "", "test"), Pair("asked of validation", "kept back", "", "validation"))
     name = hashlib.sha256(repr((store.collection.name, digest, pairs)).encode()).hexdigest()
-    checkpoints.save_training_set(store.collection.name, space, "declared", TrainingSet(name, pairs, {}))
-    checkpoints.save_training(
+    workspace.training_sets.save(store.collection.name, space, "declared", TrainingSet(name, pairs, {}))
+    workspace.checkpoints.save_training(
         f"key-{name}", store.collection.name, space, training_set=name, base=digest, checkpoint=digest, result={}
     )
     return name

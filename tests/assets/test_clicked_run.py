@@ -55,7 +55,7 @@ def test_a_log_of_clicks_is_learned_from_and_shown(
     assert drawn["impressions"] == 1800 and drawn["test_from"] > drawn["validation_from"]  # type: ignore[operator]
     assert not [name for name in drawn if name.startswith("position_")]
     assert {"negatives", "weight"} <= set(drawn["examples"].records[0].data)  # type: ignore[attr-defined]
-    found = workspace.checkpoints.training_set(first.versions["training_set"])
+    found = workspace.training_sets.get(first.versions["training_set"])
     assert len({pair.weight for pair in found.split("train")}) > 3 and any(pair.negatives for pair in found.pairs)
     run = training_run(workspace, "clicked/text")
     assert run.data.params["pairs_clicks"] == str(drawn["clicks"])

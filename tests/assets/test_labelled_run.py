@@ -85,7 +85,7 @@ def test_held_out_labelled_texts_are_the_questions_of_the_gate(kinds: ProjectRun
     judged = store.judged()
     stored = workspace.checkpoints.encoder("kinds", "text")
     assert judged and stored and stored.training_set and store.trained() is not None
-    test = {pair.key: pair for pair in workspace.checkpoints.training_set(stored.training_set).split("test")}
+    test = {pair.key: pair for pair in workspace.training_sets.get(stored.training_set).split("test")}
     for query in judged:
         assert query.among == frozenset(test) and query.text == test[query.own].document
         same = {key for key, pair in test.items() if pair.label == test[query.own].label}
@@ -141,7 +141,7 @@ def test_labels_of_a_file_name_rows_by_id(kinds: ProjectRuns, workspace: Workspa
     for pair in found.pairs:
         assert pair.label == f"of {int(json.loads(pair.key)[0][1:]) % 2}" and not pair.query
     assert {pair.group for pair in found.split("test")} == {"g9"}
-    assert workspace.checkpoints.training_set(found.digest) == found
+    assert workspace.training_sets.get(found.digest) == found
     path = kinds.folder / "labels.jsonl"
     whole = path.read_text()
     path.write_text(whole + '{"id": "nobody", "label": "of 1"}\n{"id": "r010", "label": "of 1"}\n')

@@ -86,7 +86,7 @@ def test_once_something_is_live_it_chooses_the_negatives(mixed: ProjectRuns, wor
     report = found.training_set.report
     assert report["mined_by_generation"] == 1 and "mined_by_base" not in report
     assert report["mined_vectors_read"] > 0 and report["mined_vectors_made"] == 0
-    kept = workspace.checkpoints.training_set(found.training_set.digest)
+    kept = workspace.training_sets.get(found.training_set.digest)
     assert kept.pairs == found.training_set.pairs and any(pair.negatives for pair in kept.pairs)
     train = {pair.document for pair in kept.split("train")}
     held_out = {pair.document for name in ("validation", "test") for pair in kept.split(name)}  # type: ignore[arg-type]

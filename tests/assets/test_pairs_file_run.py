@@ -45,7 +45,7 @@ def test_the_second_generation_is_decided_on_held_out_pairs(paired: ProjectRuns,
     store = CollectionStore(workspace, paired.collection)
     stored = workspace.checkpoints.encoder("paired", "text")
     assert stored and stored.training_set
-    test = workspace.checkpoints.training_set(stored.training_set).split("test")
+    test = workspace.training_sets.get(stored.training_set).split("test")
     judged = store.judged()
     assert {query.text for query in judged} == {pair.query for pair in test if pair.key} and len(judged) > 5
     texts = dict(store.texts() or ())

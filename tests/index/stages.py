@@ -7,7 +7,8 @@ from fakes import FakeStore
 from vector_assets.index.swap import Swapped, promote, settle
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.hits import Hits
-from vector_assets.stores.measuring import Measured, measure_newest
+from vector_assets.stores.measured import Measured
+from vector_assets.stores.measuring import measure_newest
 
 #: Asks for cats and finds fish: worse than the plain encoder on every question.
 WRONG = (3, 0, 1, 2, 4)

@@ -58,7 +58,7 @@ def test_the_validation_split_else_nothing_and_not_what_was_trained_on(
     )
     name = store.collection.name
     trained = TrainingSet(hashlib.sha256(name.encode()).hexdigest(), pairs, {})
-    workspace.checkpoints.save_training_set(name, "text", "d", trained)
+    workspace.training_sets.save(name, "text", "d", trained)
     workspace.checkpoints.set_encoder(name, "text", StoredEncoder(encoder.digest, None, trained.digest))
     found = calibration_queries(workspace, store.collection, store.relation)
     assert [query.text for query in found] == ["a dog"], "the other validation question is asked by the test split"

@@ -14,8 +14,9 @@ from real_servers import RealServer
 
 from vector_assets.errors import DatabaseError, UserError
 from vector_assets.runtime.home import bundled
-from vector_assets.stores import database as module
-from vector_assets.stores.database import SCHEMAS, prepare
+from vector_assets.stores import preparing as module
+from vector_assets.stores.database import SCHEMAS
+from vector_assets.stores.preparing import prepare
 from vector_assets.stores.urls import DatabaseUrl
 
 

@@ -17,9 +17,10 @@ from vector_assets.search.ask import Ask, Method
 from vector_assets.search.engine import SearchEngine
 from vector_assets.search.where import read_where
 from vector_assets.spec import Collection
-from vector_assets.stores.database import READER, WRITER, Database, Names, prepare
+from vector_assets.stores.database import READER, WRITER, Database, Names
 from vector_assets.stores.doctor import _roles
 from vector_assets.stores.lexical.words import words_of
+from vector_assets.stores.preparing import prepare
 from vector_assets.stores.reader import Reader
 from vector_assets.stores.reader_rights import left_for_an_administrator
 from vector_assets.stores.urls import DatabaseUrl

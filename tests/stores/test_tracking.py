@@ -77,7 +77,7 @@ def test_a_run_shows_what_it_read(workspace: Workspace, name: str) -> None:
         for n in range(count)
     ]
     training_set = TrainingSet(pairs_digest(pairs), tuple(pairs), {"rows": 12, "no_label": 2, **splits})
-    workspace.checkpoints.save_training_set(name, "text", "declared", training_set)
+    workspace.training_sets.save(name, "text", "declared", training_set)
     inputs = dataset_inputs(workspace.database, collection, "text", training_set)
     with workspace.tracking.run(f"{name}/text", "train", tags={}) as run:
         log_inputs(run, inputs)

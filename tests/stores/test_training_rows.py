@@ -46,7 +46,7 @@ def draw(declare: Declare, execute: Execute, name: str, workspace: Workspace, tm
             spaces={"text": {"fields": ["title"], "train": {"split": split} | train}},
         ).at(tmp_path)
         found = draw_training_set(workspace, collection, "text", refresh=True).training_set
-        assert workspace.checkpoints.training_set(found.digest) == found, "what is stored is what was drawn"
+        assert workspace.training_sets.get(found.digest) == found, "what is stored is what was drawn"
         return found
 
     return run
@@ -269,7 +269,7 @@ def test_rows_that_pairs_of_a_file_taught_are_not_asked_for_by_their_words(
     learned = {f"[{n}]" for n in range(1, 31) if str(n) not in test}
     assert learned and len(synthetic_queries(workspace, collection, relation)) == ROWS
     for known in (found, nameless):
-        workspace.checkpoints.save_training_set(name, "text", known.digest, known)
+        workspace.training_sets.save(name, "text", known.digest, known)
         workspace.checkpoints.save(Checkpoint(known.digest, tmp_path, {"dims": 1}, ()))
         workspace.checkpoints.set_encoder(name, "text", StoredEncoder(known.digest, None, known.digest))
         made = synthetic_queries(workspace, collection, relation)
@@ -339,5 +339,5 @@ def test_a_snapshot_without_negatives_is_read_as_it_was(workspace: Workspace, ex
         "insert into ops.training_pairs (training_set, item, query, document, pair_group, split, row_key) "
         "values (%s, 0, 'q', 'd', 'g', 'train', '[1]')", (digest,)
     )  # fmt: skip
-    found = workspace.checkpoints.training_set(digest)
+    found = workspace.training_sets.get(digest)
     assert (found.pairs[0].negatives, found.pairs[0].weight, found.report) == ((), 1.0, {"train": 1})

@@ -9,7 +9,8 @@ from runlog import MemoryLog
 
 from vector_assets.records import TrainingSet
 from vector_assets.spec import Training
-from vector_assets.training.loop import History, Progress, fit
+from vector_assets.training.history import History, Progress
+from vector_assets.training.loop import fit
 from vector_assets.training.network import Network
 from vector_assets.training.retrieval import pool_of
 from vector_assets.training.scoring import Tokenize, score_pool

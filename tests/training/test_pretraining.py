@@ -19,7 +19,8 @@ from vector_assets.errors import EncoderError
 from vector_assets.records import Pair, TrainingSet
 from vector_assets.spec import Augment, FieldPairs, Pretraining, Split, Training
 from vector_assets.training import Trained, pairs_digest, resume, train
-from vector_assets.training.loop import History, Progress, fit
+from vector_assets.training.history import History, Progress
+from vector_assets.training.loop import fit
 from vector_assets.training.network import Network
 from vector_assets.training.objectives import Classification, DropoutPairs
 from vector_assets.training.objectives.classification import fit_probe

@@ -17,7 +17,7 @@ from vector_assets.errors import EncoderError, SpecError
 from vector_assets.records import TrainingSet, Vectors
 from vector_assets.spec import Training
 from vector_assets.training import Trained, reduce_dims, train
-from vector_assets.training.loop import Progress
+from vector_assets.training.history import Progress
 from vector_assets.training.pair_rows import PairRow
 from vector_assets.training.pairs import pairs_from_rows
 from vector_assets.training.unlabelled import asked_by_own_words

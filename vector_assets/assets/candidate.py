@@ -15,7 +15,8 @@ from vector_assets.spec import Collection
 from vector_assets.stores.calibrations import calibrate_vectors
 from vector_assets.stores.candidate_runs import log_generation, logged
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.measuring import Measured, measure_newest
+from vector_assets.stores.measured import Measured
+from vector_assets.stores.measuring import measure_newest
 
 CODE_VERSION = "1"
 _ASKED = {

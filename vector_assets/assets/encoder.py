@@ -22,8 +22,8 @@ from vector_assets.assets.progress import StageProgress
 from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection, Space
 from vector_assets.stores.training import settle_encoder
+from vector_assets.training.history import Progress
 from vector_assets.training.key import CODE_VERSION
-from vector_assets.training.loop import Progress
 
 
 def build_encoder(collection: Collection, space: str) -> dg.AssetsDefinition:

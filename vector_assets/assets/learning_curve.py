@@ -12,7 +12,7 @@ from vector_assets.assets.resources import WorkspaceResource
 from vector_assets.spec import Collection
 from vector_assets.stores.learning_curves import settle_curve
 from vector_assets.training.curve import CODE_VERSION
-from vector_assets.training.loop import Progress
+from vector_assets.training.history import Progress
 
 
 def build_learning_curve(collection: Collection, space: str) -> dg.AssetsDefinition:

@@ -100,7 +100,7 @@ def _learned(workspace: Workspace, collection: Collection, relation: Relation) -
         stored = workspace.checkpoints.encoder(collection.name, space)
         if not stored or not stored.training_set:
             continue
-        pairs = workspace.checkpoints.training_set(stored.training_set).pairs
+        pairs = workspace.training_sets.get(stored.training_set).pairs
         learned = [pair for pair in pairs if pair.split != "test"]
         found |= {pair.key for pair in learned if pair.key}
         known = {pair.document for pair in learned if pair.key}

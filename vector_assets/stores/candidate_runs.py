@@ -11,8 +11,8 @@ from vector_assets.index.pictures import draw_recall, draw_reliability
 from vector_assets.records import Generation
 from vector_assets.stores.calibrations import CalibratedMethod, known_calibrations
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE
+from vector_assets.stores.tracked_run import TrackedRun
 
 _RUN = "mlflow_run"
 

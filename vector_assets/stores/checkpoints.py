@@ -1,8 +1,7 @@
-"""Checkpoints, training sets and trainings: what was learned from what, and the key that finds it again."""
+"""Checkpoints and trainings: what was learned from what, and the key that finds it again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Literal, cast
 from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound
-from vector_assets.records import Canary, Checkpoint, Pair, SplitName, TrainingSet
-from vector_assets.stores.database import Connection, Database
+from vector_assets.records import Canary, Checkpoint
+from vector_assets.stores.database import Database
 
 Json = Mapping[str, object]
 
@@ -37,7 +36,7 @@ class Registered:
 
 
 class CheckpointStore:
-    """Reads and writes checkpoints, canaries, training sets and trainings in ``ops``."""
+    """Reads and writes checkpoints, canaries, trainings and encoders in ``ops``."""
 
     def __init__(self, database: Database) -> None:
         """Keep the database."""
@@ -121,92 +120,6 @@ class CheckpointStore:
             else Registered(None, None, None)
         )
 
-    def save_training_set(
-        self,
-        collection: str,
-        space: str,
-        declaration: str,
-        training_set: TrainingSet,
-        *,
-        questions: str = "",
-        anew: bool = True,
-    ) -> None:
-        """Keep a snapshot of pairs, and that this declaration drew it; the same pairs are kept once.
-
-        ``questions`` is the version of those that it must not ask, "" where there are none. Not ``anew`` is what was
-        drawn before and is now without some pairs: its rows are as old as they were.
-        """
-        with self.database.connect() as connection:
-            added = connection.execute(
-                self.database.compose(
-                    "insert into {ops}.training_sets (digest, report) values (%s, %s) on conflict do nothing"
-                ),
-                (training_set.digest, Jsonb(dict(training_set.report))),
-            ).rowcount
-            if added:
-                with (
-                    connection.cursor() as cursor,
-                    cursor.copy(
-                        self.database.compose(
-                            "copy {ops}.training_pairs (training_set, item, query, document, "
-                            "pair_group, split, row_key, label, negatives, weight) from stdin"
-                        )
-                    ) as copy,
-                ):
-                    for number, pair in enumerate(training_set.pairs):
-                        row = (pair.query, pair.document, pair.group, pair.split, pair.key, pair.label)
-                        copy.write_row((training_set.digest, number, *row, list(pair.negatives), pair.weight))
-            else:  # the same pairs; what was left out beside them is what it is now
-                connection.execute(
-                    self.database.compose("update {ops}.training_sets set report = %s where digest = %s"),
-                    (Jsonb(dict(training_set.report)), training_set.digest),
-                )
-            connection.execute(
-                self.database.compose(
-                    "insert into {ops}.training_draws (collection, space, declaration, training_set, questions) "
-                    "values (%s, %s, %s, %s, %s) on conflict (collection, space, declaration) do update "
-                    "set training_set = excluded.training_set, questions = excluded.questions, "
-                    "drawn_at = case when %s then now() else training_draws.drawn_at end"
-                ),
-                (collection, space, declaration, training_set.digest, questions, anew),
-            )
-
-    def training_set(self, digest: str) -> TrainingSet:
-        """Return a snapshot; raises NotFound."""
-        with self.database.connect() as connection:
-            head = connection.execute(
-                self.database.compose("select report from {ops}.training_sets where digest = %s"), (digest,)
-            ).fetchone()
-            if head is None:
-                raise NotFound(f"no training set {digest[:12]} is known; materialize it")
-            pairs = self._pairs(connection, digest)
-        report = json.loads(head[0]) if isinstance(head[0], str) else cast(dict[str, float], head[0])
-        return TrainingSet(digest, pairs, report)
-
-    def latest_training_set(self, collection: str, space: str, declaration: str) -> str | None:
-        """Return the digest of the newest snapshot that this declaration drew."""
-        with self.database.connect() as connection:
-            row = connection.execute(
-                self.database.compose(
-                    "select training_set from {ops}.training_draws "
-                    "where collection = %s and space = %s and declaration = %s"
-                ),
-                (collection, space, declaration),
-            ).fetchone()
-        return str(row[0]) if row else None
-
-    def questions_left_out(self, collection: str, space: str, declaration: str) -> str:
-        """Return the version of the questions that the newest snapshot of a declaration does not ask."""
-        with self.database.connect() as connection:
-            row = connection.execute(
-                self.database.compose(
-                    "select questions from {ops}.training_draws where collection = %s and space = %s "
-                    "and declaration = %s"
-                ),
-                (collection, space, declaration),
-            ).fetchone()
-        return str(row[0]) if row else ""
-
     def save_training(
         self, key: str, collection: str, space: str, *, training_set: str, base: str, checkpoint: str, result: Json
     ) -> None:
@@ -256,16 +169,3 @@ class CheckpointStore:
         if row is None:
             return None
         return StoredEncoder(str(row[0]), str(row[1]) if row[1] else None, str(row[2]) if row[2] else None)
-
-    def _pairs(self, connection: Connection, digest: str) -> tuple[Pair, ...]:
-        rows = connection.execute(
-            self.database.compose(
-                "select query, document, pair_group, split, row_key, label, negatives, weight "
-                "from {ops}.training_pairs where training_set = %s order by item"
-            ),
-            (digest,),
-        ).fetchall()
-        return tuple(
-            Pair(str(q), str(d), str(g), cast(SplitName, s), str(k), str(x), tuple(cast(list[str], n)), float(str(w)))
-            for q, d, g, s, k, x, n, w in rows
-        )

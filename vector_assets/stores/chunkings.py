@@ -19,9 +19,9 @@ from vector_assets.records import JudgedQuery
 from vector_assets.spec import Chunking, Collection
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.json_files import read_json, write_json
-from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.row_texts import row_keys, values_of
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE
+from vector_assets.stores.tracked_run import TrackedRun
 
 CODE_VERSION = "1"
 #: How the space's own chunking is called in the table; it comes first.

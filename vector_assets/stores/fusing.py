@@ -100,9 +100,7 @@ def _trained_on(store: Learns) -> set[str]:
     for space in store.collection.spaces:
         stored = store.workspace.checkpoints.encoder(store.collection.name, space)
         if stored and stored.training_set:
-            found |= {
-                pair.query for pair in store.workspace.checkpoints.training_set(stored.training_set).split("train")
-            }
+            found |= {pair.query for pair in store.workspace.training_sets.get(stored.training_set).split("train")}
     return found
 
 

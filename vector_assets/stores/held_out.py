@@ -42,7 +42,7 @@ def split_pairs(
     for space in collection.spaces:
         stored = workspace.checkpoints.encoder(collection.name, space)
         if stored and stored.training_set:
-            pairs = workspace.checkpoints.training_set(stored.training_set).split(split)
+            pairs = workspace.training_sets.get(stored.training_set).split(split)
             if collection.spaces[space].kind == "image":
                 there = still_there(workspace, collection, space, relation, pairs)
                 pairs = tuple(replace(pair, document=to_text(image)) for pair, image in there)

@@ -11,7 +11,14 @@ from psycopg import sql
 from vector_assets.index.recall import Found
 from vector_assets.records import Generation, Vectors
 from vector_assets.stores.database import Connection
-from vector_assets.stores.search_sql.nearest import MEASURED_K, distance, order_by, scan_order, width_setting
+from vector_assets.stores.search_sql.nearest import (
+    MEASURED_K,
+    distance,
+    iterative,
+    order_by,
+    scan_order,
+    width_setting,
+)
 
 _WARM = 10  # queries asked before any is timed
 
@@ -62,7 +69,7 @@ def _set(connection: Connection, generation: Generation, width: int | None, *, p
     connection.execute("select '[1]'::vector <=> '[1]'::vector")
     name = sql.SQL(width_setting(generation))
     connection.execute(sql.SQL("set local {} = {}").format(name, sql.Literal(width)))
-    scan, order = sql.SQL(f"{generation.index_type}.iterative_scan"), sql.SQL(scan_order(generation))
+    scan, order = sql.SQL(iterative(generation)), sql.SQL(scan_order(generation))
     connection.execute(sql.SQL("set local {} = {}").format(scan, order))
 
 

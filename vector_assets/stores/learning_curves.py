@@ -20,7 +20,7 @@ from vector_assets.stores.searching import SearchRuns
 from vector_assets.stores.training_sets import drawn_training_set, training_of
 from vector_assets.stores.workspace import Workspace
 from vector_assets.training.curve import Measured, Point, clear, curve_folder, curve_key, draw_curve
-from vector_assets.training.loop import Progress
+from vector_assets.training.history import Progress
 from vector_assets.training.run import store_base
 
 

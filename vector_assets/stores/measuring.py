@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import cast
 
 from vector_assets.embedding.targets import find_targets
 from vector_assets.errors import NotFound
 from vector_assets.index.candidate import CandidateReport, measure_candidate
-from vector_assets.index.integrity import Checked, CheckName
 from vector_assets.index.partial_proposals import Proposal
-from vector_assets.index.quality import Quality, check_quality
 from vector_assets.index.size_planner import plan_index
-from vector_assets.records import Comparison, Decision, Generation
+from vector_assets.records import Decision, Generation
 from vector_assets.spec import Evaluation
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.drift import withheld
 from vector_assets.stores.fusing import learn_fusion
 from vector_assets.stores.levels import measure_levels
+from vector_assets.stores.measured import Measured, is_sound, read_measured, score_of
 from vector_assets.stores.partial_proposals import partial_proposals
 from vector_assets.stores.query_log import QueryLog
 
 KEPT_SLICES = 100  # of the worst
 # Keys of the evaluation that change what is measured; its questions are known by themselves.
 _JUDGING = {"metric", "slices", "slice_drop", "slice_queries", "bm25_rows", "synthetic", "seed", "label_separator"}
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is known of a generation. ``now`` says whether it was measured in this run."""
-
-    generation: Generation
-    decision: Decision
-    checks: tuple[Checked, ...]
-    quality: Quality
-    values: Mapping[str, object]
-    version: str
-    now: bool
-
-    @property
-    def sound(self) -> bool:
-        """No blocking check failed."""
-        return all(check.passed for check in self.checks)
 
 
 def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[str], None]) -> Measured:
@@ -70,12 +51,12 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
     generation = generations.roll_up(store.collection, generation)  # the index stage makes the functions follow
     questions = store.questions_version()
     known = generations.measures(generation)
-    now = known.get("content") != _content(store, generation, questions) or not _sound(known) or maintenance
+    now = known.get("content") != _content(store, generation, questions) or not is_sound(known) or maintenance
     if now:
         live = targets.live
         measured = generations.measures(live) if live else {}
         same = measured.get("questions") in (None, questions)  # a score on other questions is no measure of drift
-        before = _score(store, measured) if same else None
+        before = score_of(store, measured) if same else None
         store.catch_up(generation)
         deciding = live is None or live.number != generation.number
         # Between two decisions the words of the rows hardly change; reading them all with every sync would cost more.
@@ -99,11 +80,11 @@ def measure_newest(store: CollectionStore, *, maintenance: bool, log: Callable[[
         generations.measure(generation, {"levels": told, "before": before, "questions": questions, **words})
         if generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
-    if _sound(generations.measures(generation)):
+    if is_sound(generations.measures(generation)):
         learned = learn_fusion(store, generation, log=log, anew=maintenance)
         if learned and generation.state == "live":
             store.workspace.generations.refresh_views(store.collection, generation, store.relation)
-    return _measured(store, generation, now=now)
+    return read_measured(store, generation, now=now)
 
 
 def _unasked(refused: str) -> Decision:
@@ -215,48 +196,3 @@ def _planned(store: CollectionStore, generation: Generation, rows: int) -> str |
     planned = plan_index(store.collection.index, rows=rows, dims=generation.dims, where=generation.collection)
     same = (planned.index_type, planned.precision) == (generation.index_type, generation.precision)
     return planned.said if same else None
-
-
-def _measured(store: CollectionStore, generation: Generation, *, now: bool) -> Measured:
-    generations = store.workspace.generations
-    generation = generations.get(generation.collection, generation.number)
-    values = generations.measures(generation)
-    checks = tuple(
-        Checked(
-            cast(CheckName, name),
-            bool(check["passed"]),
-            str(check["summary"]),
-            cast(dict[str, float], check["numbers"]),
-        )
-        for name, check in cast(dict[str, dict[str, object]], values["checks"]).items()
-    )
-    declared = store.collection.evaluation or Evaluation()
-    quality = check_quality(
-        store.metric, _score(store, values), floor=declared.floor, before=cast(float | None, values.get("before")),
-        drift=declared.drift,
-    )  # fmt: skip
-    decision = _decision(generations.decided(generation))
-    if generation.state == "live":
-        decision = Decision("keep", "live is up to date; there is no candidate to decide on", decision.comparison)
-    version = f"{generation.number}-{str(values['content']).split()[0]}"
-    return Measured(generation, decision, checks, quality, values, version, now)
-
-
-def _sound(values: Mapping[str, object]) -> bool:
-    """Tell whether every blocking check passed; what failed is looked at again, since libraries can be put back."""
-    return all(check["passed"] for check in cast(Mapping[str, dict[str, object]], values.get("checks", {})).values())
-
-
-def _score(store: CollectionStore, values: Mapping[str, object]) -> float | None:
-    return cast(Mapping[str, float], values.get("evaluation") or {}).get(store.metric)
-
-
-def _decision(recorded: Mapping[str, object]) -> Decision:
-    if not recorded:
-        return Decision("keep", "nothing was decided yet")
-    comparison = cast(dict[str, float] | None, recorded.get("comparison"))
-    return Decision(
-        recorded["decision"],  # type: ignore[arg-type]
-        str(recorded["reason"]),
-        Comparison(**comparison) if comparison else None,  # type: ignore[arg-type]
-    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from vector_assets.stores.database import READER, WRITER, Connection, Names, may_become_reader, role_grants
+from vector_assets.stores.database import READER, WRITER, Connection, Names
+from vector_assets.stores.preparing import may_become_reader, role_grants
 
 
 def left_for_an_administrator(connection: Connection, names: Names, *, become: bool) -> tuple[str, ...]:

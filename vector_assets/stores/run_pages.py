@@ -11,7 +11,8 @@ from psycopg import sql
 from vector_assets.records import SplitName, TrainingSet
 from vector_assets.spec import Collection
 from vector_assets.stores.database import Database
-from vector_assets.stores.mlflow_runs import KEY, TrackedRun, Tracking
+from vector_assets.stores.mlflow_runs import KEY, Tracking
+from vector_assets.stores.tracked_run import TrackedRun
 from vector_assets.stores.training_sets import training_of
 
 #: Under which names the training stage and its caller tag a run.

@@ -96,7 +96,7 @@ class ScoreData:
         stored = self._store.workspace.checkpoints.encoder(self._store.collection.name, self._space)
         if stored is None or stored.training_set is None:
             return {}
-        pairs = self._store.workspace.checkpoints.training_set(stored.training_set).pairs
+        pairs = self._store.workspace.training_sets.get(stored.training_set).pairs
         return {pair.key: pair.split for pair in pairs if pair.key}
 
     def _labelled(self, field: str) -> list[tuple[str, str, str]]:

@@ -19,10 +19,10 @@ from vector_assets.records import Checkpoint
 from vector_assets.spec import Collection, Scores
 from vector_assets.stores.collection import CollectionStore
 from vector_assets.stores.json_files import read_json, write_json
-from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.run_pages import DAGSTER_RUN, DAGSTER_URL, NOTE, DatasetInput, log_inputs
 from vector_assets.stores.score_data import ScoreData
+from vector_assets.stores.tracked_run import TrackedRun
 from vector_assets.stores.workspace import Workspace, checked_encoder
 
 ARMS = ("live", "untrained", "static")

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from vector_assets.stores.json_files import read_json, write_json
-from vector_assets.stores.mlflow_runs import TrackedRun, Tracking
+from vector_assets.stores.mlflow_runs import Tracking
+from vector_assets.stores.tracked_run import TrackedRun
 
 _FILE = "runs.json"
 

@@ -19,16 +19,16 @@ from vector_assets.errors import NotFound, SpecError
 from vector_assets.records import Checkpoint, Comparison, TrainingSet
 from vector_assets.spec import Collection, Training
 from vector_assets.stores.checkpoints import Registered, StoredEncoder
-from vector_assets.stores.mlflow_runs import TrackedRun
 from vector_assets.stores.pictures import forget_images, with_images
 from vector_assets.stores.revisions import space_settings
 from vector_assets.stores.run_pages import continue_killed, dataset_inputs, log_inputs, page_tags
 from vector_assets.stores.searching import SearchRuns
+from vector_assets.stores.tracked_run import TrackedRun
 from vector_assets.stores.training_results import Settled, known_training, reported, result_of, warning_of
 from vector_assets.stores.training_sets import drawn_training_set, training_of
 from vector_assets.stores.workspace import Workspace
+from vector_assets.training.history import Progress
 from vector_assets.training.key import training_key
-from vector_assets.training.loop import Progress
 from vector_assets.training.reduction import reduce_dims
 from vector_assets.training.run import resume_of, store_base, train
 from vector_assets.training.search import clear, search, search_folder

@@ -39,7 +39,7 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
     if kept:
         return Drawn(kept, drawn=False)
     training, declared = training_of(collection, space), declaration_of(collection, space)
-    known = workspace.checkpoints.latest_training_set(collection.name, space, declared)
+    known = workspace.training_sets.latest(collection.name, space, declared)
     revision = revise_moved(workspace, collection, space) if known else None
     questions = evaluated_questions(collection, space)
     rows = TrainingRows(workspace, collection, space, training)
@@ -48,7 +48,7 @@ def draw_training_set(workspace: Workspace, collection: Collection, space: str, 
     if training.pretrain:
         training_set = with_unlabelled(training_set, rows.texts(), training, evaluated=questions)
     version = version_of(questions)
-    workspace.checkpoints.save_training_set(collection.name, space, declared, training_set, questions=version)
+    workspace.training_sets.save(collection.name, space, declared, training_set, questions=version)
     return Drawn(training_set, drawn=True, revision=revision)
 
 
@@ -68,16 +68,16 @@ def drawn_training_set(workspace: Workspace, collection: Collection, space: str)
 
 def _kept(workspace: Workspace, collection: Collection, space: str) -> TrainingSet | None:
     """Return the newest snapshot, without what asks the questions that are declared by now; None without any."""
-    checkpoints, declared = workspace.checkpoints, declaration_of(collection, space)
-    known = checkpoints.latest_training_set(collection.name, space, declared)
+    sets, declared = workspace.training_sets, declaration_of(collection, space)
+    known = sets.latest(collection.name, space, declared)
     if known is None:
         return None
-    kept = checkpoints.training_set(known)
+    kept = sets.get(known)
     questions = evaluated_questions(collection, space)
-    if version_of(questions) != checkpoints.questions_left_out(collection.name, space, declared):
+    if version_of(questions) != sets.questions_left_out(collection.name, space, declared):
         kept = without_evaluated(kept, questions, training_of(collection, space))
         version = version_of(questions)
-        checkpoints.save_training_set(collection.name, space, declared, kept, questions=version, anew=False)
+        sets.save(collection.name, space, declared, kept, questions=version, anew=False)
     return kept
 
 

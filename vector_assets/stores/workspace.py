@@ -19,13 +19,15 @@ from vector_assets.runtime.locks import locked
 from vector_assets.runtime.postgres import ensure_postgres
 from vector_assets.search.engine import SearchEngine
 from vector_assets.stores.checkpoints import CheckpointStore
-from vector_assets.stores.database import READER, Database, Names, prepare
+from vector_assets.stores.database import READER, Database, Names
 from vector_assets.stores.embeddings import EmbeddingStore
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.generations import GenerationStore
 from vector_assets.stores.indexes import IndexStore
+from vector_assets.stores.kept_training_sets import TrainingSetStore
 from vector_assets.stores.lexical.sync import LexicalStore
 from vector_assets.stores.mlflow_runs import Tracking
+from vector_assets.stores.preparing import prepare
 from vector_assets.stores.raw import RawStore
 from vector_assets.stores.reader import Reader
 from vector_assets.stores.session_settings import checked_settings
@@ -94,8 +96,13 @@ class Workspace:
 
     @cached_property
     def checkpoints(self) -> CheckpointStore:
-        """Checkpoints, training sets, trainings."""
+        """Checkpoints and trainings."""
         return CheckpointStore(self.database)
+
+    @cached_property
+    def training_sets(self) -> TrainingSetStore:
+        """Training sets as they were drawn."""
+        return TrainingSetStore(self.database)
 
     @cached_property
     def embeddings(self) -> EmbeddingStore:

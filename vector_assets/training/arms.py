@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vector_assets.metrics import paired_bootstrap
 from vector_assets.records import Checkpoint, Comparison, RunLog, TrainingSet
-from vector_assets.training.loop import History
+from vector_assets.training.history import History
 from vector_assets.training.report import draw_test, write_head, write_report
 from vector_assets.training.scoring import Scored
 from vector_assets.training.searched import Searched

@@ -6,14 +6,14 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from vector_assets.metrics import shown_metric
 from vector_assets.records import Pair, RunLog
 from vector_assets.spec import Training
+from vector_assets.training.history import History, Progress, Step
 from vector_assets.training.network import Network
 from vector_assets.training.resume import Resume
 from vector_assets.training.schedule import looks_after, rate_share
@@ -24,55 +24,6 @@ from vector_assets.training.watch import Evaluated
 
 #: Told all looks at validation so far and the name of what chooses; raises to end training.
 Judge = Callable[[Sequence[Evaluated], str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One update."""
-
-    step: int
-    loss: float
-    learning_rate: float
-    stage: str = "train"
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What happened. ``best_step`` 0 means that training never beat the base by ``metric``.
-
-    Step 0 is the base also where the encoder was pretrained: its steps come first, and the look after them follows it.
-    ``gap`` is how much better the kept weights score on what they learned from than on validation; for retrieval, how
-    much more so than the base did, since one split may be harder than the other.
-    """
-
-    steps: tuple[Step, ...]
-    evaluations: tuple[Evaluated, ...]
-    best_step: int
-    seconds: float
-    metric: str = "mrr@10"
-    gap: float = 0.0
-    resumed_at: int | None = None
-
-    def at(self, step: int) -> Evaluated:
-        """Return the evaluation of a step."""
-        return next(found for found in self.evaluations if found.step == step)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where training is, for a progress bar; ``steps`` is the most there can be. What is computed has no loss."""
-
-    step: int
-    steps: int
-    loss: float | None
-    best: float
-    metric: str
-
-    @property
-    def words(self) -> str:
-        """What a bar says beside it."""
-        loss = "" if self.loss is None else f"loss {self.loss:.3f}, "
-        return f"{loss}best {shown_metric(self.metric)} {self.best:.3f}"
 
 
 def fit(

@@ -24,9 +24,9 @@ from vector_assets.records import Checkpoint, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, compare, log_end, named, outcome
 from vector_assets.training.enough import SPLITS
+from vector_assets.training.history import History, Progress
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_ingredients
-from vector_assets.training.loop import History, Progress
 from vector_assets.training.pca import Components, Moments
 from vector_assets.training.reduction_report import Kept, draw_kept, numbers_of, write_shares
 from vector_assets.training.report import write_numbers

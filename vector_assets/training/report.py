@@ -10,7 +10,7 @@ from pathlib import Path
 from vector_assets.metrics import shown_metric
 from vector_assets.records import Comparison, TrainingSet
 from vector_assets.training.classes import ClassScore, Confusion, class_scores, confusions, write_csv
-from vector_assets.training.loop import History
+from vector_assets.training.history import History
 from vector_assets.training.objectives import Head
 from vector_assets.training.picture import Arm, draw_vectors
 from vector_assets.training.retrieval import Pool

@@ -20,10 +20,11 @@ from vector_assets.records import Checkpoint, Pair, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, conclude
 from vector_assets.training.enough import SPLITS
+from vector_assets.training.history import History, Progress
 from vector_assets.training.image import open_network, with_rotations
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_start
-from vector_assets.training.loop import History, Progress, learn
+from vector_assets.training.loop import learn
 from vector_assets.training.lower import Shared
 from vector_assets.training.network import Network
 from vector_assets.training.precision import gains_by_bfloat16

@@ -20,6 +20,7 @@ from psycopg import sql
 from vector_assets.spec import Lexical
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.relation import Relation
+from vector_assets.stores.search_sql.bm25_filter import DEEPEST, filtered_first
 from vector_assets.stores.search_sql.conditions import columns_literal, filter_columns
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 
@@ -31,8 +32,6 @@ _BATCH = 5_000  # postings that are read at once at least: a statement costs as 
 _MOST = 45_000  # postings that are read at once at most, of several words, to get to where rows can be dropped
 _FAR = 0.75  # share of the bar that the words left are brought below: at the bar itself hardly a row is dropped
 _BEST = 50  # rows beyond k that are looked up in full for the bar
-_SPARE = 3  # times as many of the best of all are asked for as a filter is expected to leave k of
-_DEEPEST = 400  # rows looked up in full for the bar at most, and asked for at most in place of following a filter
 _LOOKED_UP = 10  # postings that cost as much to read as one row to look up
 
 _VARIABLES: LiteralString = (
@@ -93,25 +92,6 @@ _STEP: LiteralString = (
 _REFUSED: LiteralString = (
     "if filter is not null then raise exception 'filter is not supported here' "
     "using errcode = 'feature_not_supported'; end if; "
-)
-# Where many rows match a filter, some more of the best of all are asked for: they answer when k of them match, or when
-# they are all there are. Elsewhere only rows that match are followed, from the start.
-_FILTERED: LiteralString = (
-    "if filter is not null then shown := ({condition}); "
-    "deep := 20 + {spare}::float8 * k * total / "
-    "greatest((select e.rows_expected from {search}._estimate({counted} || shown) e), 1); "
-    "if deep <= {deepest} then return query execute {deeper} || shown || {answered} using q, deep::integer, k; "
-    "if found then return; end if; end if; "
-    "execute {matching} || shown into docs, sums; "
-    "if docs is null then return; end if; closed := true; end if; "
-)
-_DEEPER: LiteralString = (
-    "with a as materialized (select * from {function}($1, $2) with ordinality a ({keys}, score, place)), "
-    "b as materialized (select a.* from a join {source} r on {same} where "
-)
-_ANSWERED: LiteralString = (
-    ") select {keys}, b.score from b where (select count(*) from b) >= $3 or (select count(*) from a) < $2 "
-    "order by b.place limit $3"
 )
 _LOOP: LiteralString = (
     "while i < cardinality(asked) loop "
@@ -186,7 +166,7 @@ def compose_bm25(
         "slack": sql.Literal(_SLACK),
         "batch": sql.Literal(_BATCH),
         "best": sql.Literal(_BEST),
-        "deepest": sql.Literal(_DEEPEST),
+        "deepest": sql.Literal(DEEPEST),
         "least": sql.Literal(_FIRST),
         "most": sql.Literal(_MOST),
         "far": sql.Literal(_FAR),
@@ -208,7 +188,7 @@ def compose_bm25(
         variables=sql.SQL(_VARIABLES),
         guard=guard,
         refused=sql.SQL("" if condition else _REFUSED),
-        filtered=_filtered(function, index, relation, condition) if condition else sql.SQL(""),
+        filtered=filtered_first(function, index, relation, condition) if condition else sql.SQL(""),
         weigh=sql.SQL(_WEIGH).format(**parts),
         loop=sql.SQL(_LOOP).format(**parts, **steps),
         answer=sql.SQL(_ANSWER).format(**parts),
@@ -226,26 +206,4 @@ def compose_bm25(
         columns=columns,
         path=path,
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
-    )
-
-
-def _filtered(
-    function: sql.Identifier, index: LexicalIndex, relation: Relation, condition: sql.Composable
-) -> sql.Composed:
-    """Compose what is done first with a filter; its statements are texts that end before the condition."""
-    keys = sql.SQL(", ").join(map(sql.Identifier, relation.key_names))
-    deeper = sql.SQL(_DEEPER).format(function=function, keys=keys, source=relation.table, same=relation.same("r", "a"))
-    matching = sql.SQL("select array_agg(g.doc), array_agg(0::float8) from {} g join {} r on {} where ")
-    texts = {
-        "counted": sql.SQL("select 1 from {} r where ").format(relation.table),
-        "deeper": deeper,
-        "answered": sql.SQL(_ANSWERED).format(keys=relation.stored_key("b")),
-        "matching": matching.format(index.rows, relation.table, relation.same("r", "g")),
-    }
-    return sql.SQL(_FILTERED).format(
-        condition=condition,
-        search=index.names.schema("search"),
-        spare=sql.Literal(_SPARE),
-        deepest=sql.Literal(_DEEPEST),
-        **{name: sql.Literal(text.as_string(None)) for name, text in texts.items()},
     )

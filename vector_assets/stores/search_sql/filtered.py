@@ -33,7 +33,6 @@ ENDING = "_filtered"
 
 _CHUNKS_ASKED = 4  # for a row, where rows are cut into chunks: several chunks may be of one row
 
-_WIDEST = 1000  # hnsw.ef_search at most
 # Entries that the indexes of a table have handed out in this transaction; always 0 where track_counts is off.
 _HANDED: LiteralString = (
     "(select coalesce(sum(pg_stat_get_xact_tuples_returned(i.indexrelid)), 0) from pg_index i "
@@ -155,7 +154,7 @@ def filtered_function(served: Served, *, top: int = 1) -> SqlFunction:
         oversample=sql.SQL("0" if nearest.oversample(generation) is None else "width"),
         measured_k=sql.Literal(nearest.MEASURED_K),
         setting=sql.Literal(nearest.width_setting(generation)),
-        widest=sql.Literal(_WIDEST),
+        widest=sql.Literal(nearest.WIDEST),
         handed=sql.SQL(_HANDED).format(_text(served.vectors)),
         widened=nearest.width(generation) if generation.index_type == "ivfflat" else sql.SQL("greatest(width, wanted)"),
         compare=sql.Literal(COMPARE),

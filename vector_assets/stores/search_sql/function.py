@@ -35,7 +35,8 @@ def search_function(served: Served) -> SqlFunction:
         chunk=sql.SQL(", chunk_start integer, chunk_stop integer, chunk_digest bytea" if in_chunks else ""),
         rights=served.rights,
         path=served.path,
-        settings=nearest.settings(served.generation),
+        # A policy brings tables of its own into the plan, and chunks are asked for in several ways.
+        settings=nearest.settings(served.generation, lean=not (in_chunks or served.relation.secured)),
         body=sql.Literal("#variable_conflict use_column " + body.as_string(None)),
     )
     return SqlFunction(served.collection.name, "vector, integer, text, boolean, jsonb", definition)

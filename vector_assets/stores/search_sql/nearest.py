@@ -13,6 +13,8 @@ from vector_assets.records import Generation
 #: The k that recall is measured at: an index of bits hands on this many times fewer or more for another k.
 MEASURED_K = 10
 DEFAULT_EF_SEARCH = 40
+#: hnsw.ef_search at most.
+WIDEST = 1000
 _OPERATORS = {"cosine": "<=>", "inner_product": "<#>", "l2": "<->"}
 _CLASSES = {"cosine": "cosine", "inner_product": "ip", "l2": "l2"}
 _Q = sql.SQL("q")
@@ -95,27 +97,38 @@ def widen(generation: Generation, wanted: sql.Composable) -> sql.Composed:
     if generation.index_type != "hnsw":
         return sql.SQL("null;").format()  # lists are looked at until there are as many as the limit says
     return sql.SQL(
-        "if {wanted} > {width} then perform set_config('hnsw.ef_search', least({wanted}, 1000)::text, true); end if;"
-    ).format(wanted=wanted, width=width(generation))
+        "if {wanted} > {width} then "
+        "perform set_config('hnsw.ef_search', least({wanted}, {widest})::text, true); end if;"
+    ).format(wanted=wanted, width=width(generation), widest=sql.Literal(WIDEST))
 
 
-def settings(generation: Generation) -> sql.Composed:
+def settings(generation: Generation, *, lean: bool = False) -> sql.Composed:
     """Settings of a function that asks the index.
 
-    A forced custom plan knows the limit; a generic one guesses a tenth of the table and may not use the index.
+    A forced custom plan knows the limit; a generic one guesses a tenth of the table and would not use the index. To
+    plan costs a tenth of what to search does, so a ``lean`` function plans once, and leaves no other way than the
+    index. Such a one starts without iterative scans, which cost a twentieth where they are not needed.
     """
-    plan = sql.SQL("set plan_cache_mode = force_custom_plan set enable_indexscan = on ")
+    lean = lean and generation.index_type != "exact"
+    plan = sql.SQL("set plan_cache_mode = {} set enable_indexscan = on ").format(
+        sql.SQL("force_generic_plan set enable_seqscan = off" if lean else "force_custom_plan")
+    )
     if generation.index_type == "exact":
-        return plan.format()
+        return plan
     return plan + sql.SQL("set {} = {} set {} = {}").format(
-        sql.SQL(width_setting(generation)), width(generation),
-        sql.SQL(f"{generation.index_type}.iterative_scan"), sql.SQL(scan_order(generation)),
+        sql.SQL(width_setting(generation)), width(generation), sql.SQL(iterative(generation)),
+        sql.SQL("off" if lean else scan_order(generation)),
     )  # fmt: skip
 
 
 def width_setting(generation: Generation) -> str:
     """The setting that says how widely the index is searched."""
     return "ivfflat.probes" if generation.index_type == "ivfflat" else "hnsw.ef_search"
+
+
+def iterative(generation: Generation) -> str:
+    """The setting that says in which order an index hands out more than one look gave, or that it does not."""
+    return f"{generation.index_type}.iterative_scan"
 
 
 def scan_order(generation: Generation) -> str:

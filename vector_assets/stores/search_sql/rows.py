@@ -1,8 +1,9 @@
 """The k nearest rows where every row has one vector: what the search function does.
 
-An index may hand out fewer than k rows while there are more: it gives up (hnsw.max_scan_tuples, ivfflat.max_probes)
-among those that it handed out already, among dead entries, or among rows that policies hide. It is therefore asked in
-a statement that returns k rows or none, and a scan of all vectors answers in place of none.
+An index may hand out fewer than k rows while there are more: among dead entries, rows that policies hide, or where k is
+more than its width allows. Then it is asked again and looks on by itself, until it gives up (hnsw.max_scan_tuples,
+ivfflat.max_probes). It is therefore asked in a statement that returns k rows or none, and a scan of all vectors answers
+in place of none.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ VARIABLES: LiteralString = "declare given bigint; "
 _ASKED: LiteralString = (
     "if not exact then "
     "{widen} "
+    "if k > {widest} then perform set_config({iterative}, {scan_order}, true); end if; "
+    "loop "
     "return query with n as materialized ({nearest}) select * from n where (select count(*) from n) >= k; "
     "get diagnostics given = row_count; "
     "if given > 0 then return; end if; "
+    "exit when current_setting({iterative}) <> 'off'; "
+    "perform set_config({iterative}, {scan_order}, true); "
+    "end loop; "
     "end if; "
 )
 # An order that no index serves: a setting of the planner would yield to a session's own, such as enable_seqscan = off.
@@ -54,4 +60,11 @@ def statements(served: Served) -> sql.Composed:
         order=nearest.last_order(generation, "v"),
         **parts,
     )
-    return sql.SQL(_ASKED).format(widen=nearest.widen(generation, sql.SQL("k")), nearest=found) + scanned
+    asked = sql.SQL(_ASKED).format(
+        widen=nearest.widen(generation, sql.SQL("k")),
+        nearest=found,
+        widest=sql.Literal(nearest.WIDEST),
+        iterative=sql.Literal(nearest.iterative(generation)),
+        scan_order=sql.Literal(nearest.scan_order(generation)),
+    )
+    return asked + scanned

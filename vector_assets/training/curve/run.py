@@ -24,9 +24,10 @@ from vector_assets.training.curve.kept import Kept
 from vector_assets.training.curve.picture import draw_points, write_points
 from vector_assets.training.curve.points import Measured, Point, known_share
 from vector_assets.training.curve.subsets import nested_order, part_of, sizes_of, together_of
+from vector_assets.training.history import History, Progress
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_start
-from vector_assets.training.loop import History, Progress, learn
+from vector_assets.training.loop import learn
 from vector_assets.training.run import begin, resume_of, store_base
 from vector_assets.training.session import Session
 

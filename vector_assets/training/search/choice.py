@@ -10,9 +10,10 @@ from vector_assets.encoder.open import Settings
 from vector_assets.records import RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Arm, Trained, compare, conclude, named
+from vector_assets.training.history import History
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_start
-from vector_assets.training.loop import History, learn
+from vector_assets.training.loop import learn
 from vector_assets.training.run import begin, resume_of, store_base, store_learned
 from vector_assets.training.search.report import write_search
 from vector_assets.training.search.space import Space, applied

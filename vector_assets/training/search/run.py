@@ -19,9 +19,10 @@ from vector_assets.errors import EncoderError
 from vector_assets.records import Checkpoint, RunLog, TrainingSet
 from vector_assets.spec import Training
 from vector_assets.training.arms import Trained, named
+from vector_assets.training.history import Progress
 from vector_assets.training.key import training_key
 from vector_assets.training.logged import log_start
-from vector_assets.training.loop import Progress, learn
+from vector_assets.training.loop import learn
 from vector_assets.training.lower import Shared
 from vector_assets.training.run import begin, resume_of, store_base
 from vector_assets.training.search.choice import Setup, choose
