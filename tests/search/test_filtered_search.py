@@ -131,6 +131,8 @@ def test_settings_do_not_leak(live: Filled) -> None:
             connection.execute(
                 f"select * from search.{live.store.collection.name}(%s, filter => %s)".encode(), (vector, Jsonb(tree))
             )
+        # More than an index is asked for at once: it looks on by itself, in this call alone.
+        connection.execute(f"select * from search.{live.store.collection.name}(%s, 1500)".encode(), (vector,))
         assert connection.execute(show.encode()).fetchone() == before
 
 
