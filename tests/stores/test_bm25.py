@@ -24,6 +24,7 @@ from vector_assets.stores.lexical import words as cutting
 from vector_assets.stores.lexical.index import LexicalIndex
 from vector_assets.stores.lexical.sync import LexicalReport
 from vector_assets.stores.search_sql import bm25 as bm25_sql
+from vector_assets.stores.search_sql import bm25_filter
 from vector_assets.stores.search_sql.bm25 import bm25_function, compose_bm25
 from vector_assets.stores.search_sql.made import Served
 from vector_assets.stores.workspace import Workspace
@@ -153,7 +154,8 @@ def test_scores_are_those_of_bm25s_after_any_changes(
     monkeypatch.setattr(bm25_sql, "_BATCH", batch)
     monkeypatch.setattr(bm25_sql, "_MOST", most)
     monkeypatch.setattr(bm25_sql, "_BEST", 1)
-    monkeypatch.setattr(bm25_sql, "_DEEPEST", deepest)
+    for module in (bm25_sql, bm25_filter):
+        monkeypatch.setattr(module, "DEEPEST", deepest)
     monkeypatch.setattr(bm25_sql, "_LOOKED_UP", looked_up)
     monkeypatch.setattr(lexical_sync.LexicalStore, "page", 3)
     words = make(language=language)
