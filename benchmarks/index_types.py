@@ -6,7 +6,7 @@ promoted; each further kind is a generation copied from live. Then the held-out 
 in turn, prepared and binary, on one connection each: ``raw`` is the bare SQL on the generation's own table with SET
 hnsw.ef_search (what an expert writes), ``function`` is search.<c>(…), ``search`` is the Reader that the API and the
 command line use, rows included and without encoding. Each round asks all questions of all three, one question at a
-time in turn, so that what else the machine does meets them alike; figures are medians over the rounds.
+time in a drawn order, so that what else the machine does meets them alike; figures are medians over the rounds.
 
     python benchmarks/index_types.py --rows 200000 --rounds 3 --json index_types.json
 
@@ -243,7 +243,7 @@ def raw_sql(live: Generation, width: int) -> tuple[list[str], str]:
 
 
 def asked(store: Store, questions: Vectors, width: int, rounds: int) -> tuple[dict[str, Times], list[list[int]]]:
-    """Ask every question of the bare SQL, the function and the reader in turn; return times, and what was found."""
+    """Ask the bare SQL, the function and the reader, in an order drawn for each question; return times and finds."""
     live = store.all()[0]
     settings, query = raw_sql(live, width)
     reader = store.workspace.reader()

@@ -72,11 +72,14 @@ def nearest(numbers: Sequence[int]) -> list[int]:
     return sorted(numbers, key=lambda number: -scores[number])
 
 
-def asked(store: FakeStore, k: str, **settings: object) -> tuple[list[int], int]:
-    """Ids as the function returns them, and how often the index was asked; the planner may not scan by itself."""
+def asked(store: FakeStore, k: str, *, counted: str = "index", **settings: object) -> tuple[list[int], int]:
+    """Ids as the function returns them, and how often the index was asked, or the table scanned.
+
+    Unless it is set, the planner may not scan by itself.
+    """
     live = store.live()
-    index = f"to_regclass('embedding.{live.table}_{live.index_type}')"  # null where there is none
-    count = f"select coalesce(pg_stat_get_xact_numscans({index}), 0)"
+    name = f"{live.table}_{live.index_type}" if counted == "index" else live.table
+    count = f"select coalesce(pg_stat_get_xact_numscans(to_regclass('embedding.{name}')), 0)"  # null: there is none
     with psycopg.connect(store.workspace.addresses.database.libpq) as connection:
         connection.execute("select '[1]'::vector <=> '[1]'::vector")
         for name, value in {"enable_seqscan": "off", **settings}.items():
@@ -96,6 +99,14 @@ def test_an_index_that_gives_up_is_finished_by_a_scan(store: FakeStore) -> None:
         "half floats confuse rows that are as near"
     )
     assert scans == (0 if store.live().index_type == "exact" else 1), "the index was asked, or this would say nothing"
+
+
+def test_the_index_is_asked_whatever_a_plan_would_choose(store: FakeStore) -> None:
+    kind = store.live().index_type
+    dear = {"enable_seqscan": "on", "random_page_cost": 1000}  # as if an index cost more than all of the table
+    for k in ("1", "10", "500"):
+        assert asked(store, k, **dear)[1] == (kind != "exact")
+        assert asked(store, k, counted="table", **dear)[1] == (kind == "exact")
 
 
 @pytest.mark.parametrize("k", ["null", "2147483647", "3000"])
@@ -130,6 +141,8 @@ def test_a_crowd_of_dead_entries_hides_no_row(workspace: Workspace, name: str, k
         assert ids == left[:k] or (kind == "binary" and len(set(ids)) == min(k, FAR)), "bits rank roughly"
         assert scans == 2, "it was asked plainly, then to look on by itself"
     assert asked(store, "null")[0] == left
+    assert asked(store, "50", counted="table", **{"hnsw.max_scan_tuples": 1000})[1] == 1, "it gave up among them"
     looked_on, scans = asked(store, "50")  # with as many entries as there are allowed, the index leads past the dead
     assert len(set(looked_on)) == 50 and scans == 2
     assert looked_on == left[:50] or kind == "binary"
+    assert asked(store, "50", counted="table")[1] == 0

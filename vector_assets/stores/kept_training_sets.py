@@ -81,29 +81,17 @@ class TrainingSetStore:
         report = json.loads(head[0]) if isinstance(head[0], str) else cast(dict[str, float], head[0])
         return TrainingSet(digest, pairs, report)
 
-    def latest(self, collection: str, space: str, declaration: str) -> str | None:
-        """Return the digest of the newest snapshot that this declaration drew."""
+    def latest(self, collection: str, space: str, declaration: str) -> tuple[str, str] | None:
+        """Return the digest of the newest snapshot of a declaration, and the version of the questions it leaves out."""
         with self.database.connect() as connection:
             row = connection.execute(
                 self.database.compose(
-                    "select training_set from {ops}.training_draws "
+                    "select training_set, questions from {ops}.training_draws "
                     "where collection = %s and space = %s and declaration = %s"
                 ),
                 (collection, space, declaration),
             ).fetchone()
-        return str(row[0]) if row else None
-
-    def questions_left_out(self, collection: str, space: str, declaration: str) -> str:
-        """Return the version of the questions that the newest snapshot of a declaration does not ask."""
-        with self.database.connect() as connection:
-            row = connection.execute(
-                self.database.compose(
-                    "select questions from {ops}.training_draws where collection = %s and space = %s "
-                    "and declaration = %s"
-                ),
-                (collection, space, declaration),
-            ).fetchone()
-        return str(row[0]) if row else ""
+        return (str(row[0]), str(row[1])) if row else None
 
     def _pairs(self, connection: Connection, digest: str) -> tuple[Pair, ...]:
         rows = connection.execute(

@@ -72,9 +72,10 @@ def _kept(workspace: Workspace, collection: Collection, space: str) -> TrainingS
     known = sets.latest(collection.name, space, declared)
     if known is None:
         return None
-    kept = sets.get(known)
+    digest, left_out = known
+    kept = sets.get(digest)
     questions = evaluated_questions(collection, space)
-    if version_of(questions) != sets.questions_left_out(collection.name, space, declared):
+    if version_of(questions) != left_out:
         kept = without_evaluated(kept, questions, training_of(collection, space))
         version = version_of(questions)
         sets.save(collection.name, space, declared, kept, questions=version, anew=False)

@@ -109,13 +109,10 @@ def settings(generation: Generation, *, lean: bool = False) -> sql.Composed:
     plan costs a tenth of what to search does, so a ``lean`` function plans once, and leaves no other way than the
     index. Such a one starts without iterative scans, which cost a twentieth where they are not needed.
     """
-    lean = lean and generation.index_type != "exact"
-    plan = sql.SQL("set plan_cache_mode = {} set enable_indexscan = on ").format(
-        sql.SQL("force_generic_plan set enable_seqscan = off" if lean else "force_custom_plan")
-    )
     if generation.index_type == "exact":
-        return plan
-    return plan + sql.SQL("set {} = {} set {} = {}").format(
+        return sql.SQL("set plan_cache_mode = force_custom_plan set enable_indexscan = on ").format()
+    return sql.SQL("set plan_cache_mode = {} set enable_indexscan = on set {} = {} set {} = {}").format(
+        sql.SQL("force_generic_plan set enable_seqscan = off" if lean else "force_custom_plan"),
         sql.SQL(width_setting(generation)), width(generation), sql.SQL(iterative(generation)),
         sql.SQL("off" if lean else scan_order(generation)),
     )  # fmt: skip
