@@ -12,7 +12,8 @@ from psycopg import sql
 
 from vector_assets.errors import DatabaseError, NotLive, SourceError
 from vector_assets.records import Vectors
-from vector_assets.stores.database import PINNED, READER
+from vector_assets.stores.connections import PINNED
+from vector_assets.stores.database import READER
 from vector_assets.stores.in_place import table_in_place
 from vector_assets.stores.reader import Reader
 from vector_assets.stores.workspace import Workspace

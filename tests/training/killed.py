@@ -23,6 +23,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "encoder"))
 
+import matplotlib.figure  # noqa: F401 - what training imports where it is needed, each fork would import again
+import peft  # noqa: F401
+import sentence_transformers.sentence_transformer.losses  # noqa: F401
+import sklearn.linear_model
+import sklearn.metrics  # noqa: F401
 import torch
 from runlog import MemoryLog
 from tiny import make_tiny_bert

@@ -16,11 +16,8 @@ from vector_assets.training.resume import Resume
 @pytest.mark.parametrize(
     "what",
     [
-        ["contrastive", "last_2", "classification", "lora"],
-        ["denoising:contrastive", "last_2"],
-        ["triplet", "last_2", "arcface", "last_2"],
-        ["distillation", "all"],
-        ["contrastive", "last_2@mix"],
+        ["contrastive", "last_2", "classification", "lora", "distillation", "all"],
+        ["denoising:contrastive", "last_2", "triplet", "last_2", "arcface", "last_2", "contrastive", "last_2@mix"],
     ],
     ids=" ".join,
 )

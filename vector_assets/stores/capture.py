@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.relation import Relation
 
 # A statement that wrote more rows leaves one mark that says "all": the writer must not pay for our keys.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from vector_assets.records import Generation
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.relation import columns
 
 

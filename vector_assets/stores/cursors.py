@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vector_assets.stores.capture import Capture
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 # A reader that has not come for so long compares all rows when it comes again; it does not keep changes for ever.
 FORGOTTEN_AFTER = "7 days"

@@ -8,8 +8,9 @@ from typing import Literal
 from psycopg import sql
 
 from vector_assets.stores.capture import CaptureStore
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.cursors import Cursor, CursorStore
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.database import Database
 from vector_assets.stores.relation import Relation
 
 Mode = Literal["keys", "watermark", "all"]

@@ -16,7 +16,7 @@ from vector_assets.index.export_parts import ExportBlock
 from vector_assets.records import Generation
 from vector_assets.source.keys import INTEGER_TYPES
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 
 _BLOCK = 8192
 _TRIES = 5

@@ -10,7 +10,8 @@ from typing import cast
 from psycopg import sql
 
 from vector_assets.records import BadRow, Key
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 
 @dataclass(frozen=True, slots=True)

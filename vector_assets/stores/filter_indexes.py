@@ -6,7 +6,8 @@ import psycopg
 from psycopg import sql
 
 from vector_assets.records import Generation
-from vector_assets.stores.database import Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Names
 
 # Bytes of the longest value that a column with an index has: an entry of a btree holds some 2,700.
 _LONGEST = 1000

@@ -14,7 +14,7 @@ from vector_assets.index.fusion import DEPTH, LEAST_QUESTIONS, RRF_K, Found, fit
 from vector_assets.records import Generation, JudgedQuery, Vectors
 from vector_assets.source.keys import row_key
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.made import Served
 from vector_assets.stores.workspace import Workspace

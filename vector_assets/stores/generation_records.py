@@ -10,7 +10,8 @@ from psycopg import sql
 
 from vector_assets.errors import NotFound
 from vector_assets.records import Generation, GenerationState, IndexType, Part, Precision
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 Json = Mapping[str, object]
 _COLUMNS = sql.SQL(

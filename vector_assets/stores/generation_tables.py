@@ -7,9 +7,10 @@ from psycopg import sql
 
 from vector_assets.errors import SourceError
 from vector_assets.records import Generation
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.contents import ContentStore
 from vector_assets.stores.cursors import CursorStore
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.database import Database
 from vector_assets.stores.relation import Relation, columns
 from vector_assets.stores.search_sql.view import drop_view
 

@@ -10,8 +10,9 @@ from vector_assets.embedding.layout import Layout
 from vector_assets.errors import NotFound
 from vector_assets.records import Decision, Generation, GenerationState
 from vector_assets.spec import Collection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.cursors import CursorStore
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.database import Database
 from vector_assets.stores.embeddings import EmbeddingStore
 from vector_assets.stores.generation_records import GenerationRecords, Json
 from vector_assets.stores.relation import Relation

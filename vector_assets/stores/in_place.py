@@ -11,8 +11,9 @@ from vector_assets.errors import SourceError
 from vector_assets.spec import Collection, PostgresSource
 from vector_assets.spec.base import RESERVED_KEYS
 from vector_assets.spec.duration import to_timedelta
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.cursors import Cursor
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.database import Database
 from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.generations import GenerationStore
 from vector_assets.stores.policies import is_secured

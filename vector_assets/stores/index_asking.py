@@ -10,7 +10,7 @@ from psycopg import sql
 
 from vector_assets.index.recall import Found
 from vector_assets.records import Generation, Vectors
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.search_sql.nearest import (
     MEASURED_K,
     distance,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vector_assets.records import Generation
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 # Rows written into a graph cost some four times a build's, and vacuuming deleted ones out of it more than the build
 # (SPEED 4: 553 against 2,820 rows a second; VACUUM of 1,000 dead tuples 19.6 s): from here on it is built anew.

@@ -12,7 +12,8 @@ from psycopg import sql
 from vector_assets.errors import DatabaseError
 from vector_assets.records import Generation
 from vector_assets.runtime.machine import machine
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.index_progress import told
 from vector_assets.stores.search_sql.nearest import indexed
 

@@ -20,7 +20,8 @@ from vector_assets.index.size_planner import (
     widths,
 )
 from vector_assets.records import Generation, Vectors
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.filter_indexes import build_filter_indexes
 from vector_assets.stores.index_asking import ask
 from vector_assets.stores.index_health import Health, changes, read_health

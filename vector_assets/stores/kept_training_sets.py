@@ -9,7 +9,8 @@ from psycopg.types.json import Jsonb
 
 from vector_assets.errors import NotFound
 from vector_assets.records import Pair, SplitName, TrainingSet
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 
 class TrainingSetStore:

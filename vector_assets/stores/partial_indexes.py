@@ -16,7 +16,8 @@ from vector_assets.index.size_planner import EF_CONSTRUCTION, LARGE_EF_CONSTRUCT
 from vector_assets.records import Generation, Vectors
 from vector_assets.spec import Collection
 from vector_assets.spec.partial import PartialIndex
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.index_asking import ask, asks_index
 from vector_assets.stores.index_health import MAX_GROWN
 from vector_assets.stores.index_making import NEW, IndexMaker, Log

@@ -11,7 +11,8 @@ from vector_assets.index.partial_proposals import Proposal, ValueFound, may_pay,
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
 from vector_assets.spec.partial import PartialIndex, wrong_partial
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.conditions import column_types
 from vector_assets.stores.search_sql.nearest import DEFAULT_EF_SEARCH

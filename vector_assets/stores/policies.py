@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 
 from vector_assets.errors import SourceError
-from vector_assets.stores.database import READER, Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import READER, Names
 from vector_assets.stores.relation import Relation
 
 _POLICY = sql.Identifier("vector_assets_as_source")

@@ -10,16 +10,8 @@ from psycopg import sql
 
 from vector_assets.errors import DatabaseError
 from vector_assets.runtime.home import bundled
-from vector_assets.stores.database import (
-    PINNED,
-    READER,
-    SCHEMAS,
-    WRITER,
-    Connection,
-    Database,
-    Names,
-    open_connection,
-)
+from vector_assets.stores.connections import Connection, open_connection
+from vector_assets.stores.database import READER, SCHEMAS, WRITER, Database, Names
 from vector_assets.stores.urls import DatabaseUrl
 
 
@@ -34,7 +26,7 @@ def prepare(url: DatabaseUrl, prefix: str = "") -> Database:
         raise DatabaseError(
             f"VECTOR_ASSETS_SCHEMA_PREFIX is {prefix!r}; expected small letters, digits and _, 20 at most"
         )
-    with open_connection(url, options=PINNED) as connection:
+    with open_connection(url) as connection:
         _check_server(connection, url)
         connection.execute("select pg_advisory_xact_lock(hashtextextended('vector_assets migrate', 0))")
         _ensure_extension(connection, url)

@@ -15,7 +15,7 @@ from psycopg import sql
 from vector_assets.records import ChangesReader, Key, KeyColumn, SourceReader
 from vector_assets.source.keys import row_key
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.raw_merge import EVERYTHING, NOTHING, Staging, refuse_empty, same, stands_twice
 from vector_assets.stores.raw_record import RawSync
 from vector_assets.stores.raw_tables import ensure_table, is_as_declared, key_names, number, plain, stored_key

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.raw_tables import PART
 from vector_assets.stores.relation import Relation
 

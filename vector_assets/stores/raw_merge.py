@@ -11,7 +11,7 @@ from psycopg import sql
 from vector_assets.errors import SourceError
 from vector_assets.records import BadRow, Key, KeyColumn, RawRow
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.raw_tables import PART, field_types, key_names, plain
 from vector_assets.stores.relation import Relation, columns
 

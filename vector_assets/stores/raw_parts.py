@@ -15,7 +15,7 @@ from psycopg import sql
 from vector_assets.errors import SourceError
 from vector_assets.records import BadRow, PartedReader, RawRow, SourcePart, SourceReader
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.raw_known import KnownPart, partition_versions, read_known
 from vector_assets.stores.raw_merge import Staging, refuse_empty, same
 from vector_assets.stores.raw_record import RawSync

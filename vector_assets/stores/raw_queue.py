@@ -16,7 +16,7 @@ from vector_assets.source.keys import row_key
 from vector_assets.source.messages import Message, RowChange
 from vector_assets.source.queue import QueueReader
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.raw_merge import Staging, same
 from vector_assets.stores.raw_record import RawSync
 from vector_assets.stores.raw_tables import ensure_table, key_names, plain

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from psycopg import sql
 
 from vector_assets.records import KeyColumn
 from vector_assets.spec import POSTGRES_TYPES, Collection, FieldType
-from vector_assets.stores.database import Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Names
 from vector_assets.stores.relation import Relation
 
 #: Which part of the source (a file) a row came from: a number of ops.source_parts, null where there are no parts.

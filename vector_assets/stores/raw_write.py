@@ -11,7 +11,8 @@ from psycopg import sql
 
 from vector_assets.records import SourceReader
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.raw_record import RawSync, record_source
 from vector_assets.stores.raw_tables import measure

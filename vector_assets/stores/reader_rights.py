@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from vector_assets.stores.database import READER, WRITER, Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import READER, WRITER, Names
 from vector_assets.stores.preparing import may_become_reader, role_grants
 
 

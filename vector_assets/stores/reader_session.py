@@ -13,7 +13,8 @@ from psycopg import sql
 
 from vector_assets.errors import DatabaseError, NotLive, UserError
 from vector_assets.spec.field import FieldType
-from vector_assets.stores.database import READER, Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import READER, Names
 from vector_assets.stores.session_settings import checked_settings, set_all
 from vector_assets.stores.urls import DatabaseUrl
 

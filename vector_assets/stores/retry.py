@@ -10,7 +10,7 @@ from vector_assets.records import Key
 from vector_assets.source.keys import row_key
 from vector_assets.spec import QueueSource
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 
 UNRETIRED = ("building", "candidate", "live")
 

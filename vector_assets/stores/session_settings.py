@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from vector_assets.errors import UserError
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)(\.[A-Za-z_][A-Za-z0-9_$]*)+")
 _LONGEST = 63  # of a name in Postgres

@@ -11,8 +11,8 @@ from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from vector_assets.records import EmbeddedRow, Generation
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.contents import ContentStore
-from vector_assets.stores.database import Connection
 from vector_assets.stores.relation import Relation, columns
 
 _CHUNK = ("chunk_digest", "start_offset", "stop_offset", "vector", "present", "truncated")

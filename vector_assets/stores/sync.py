@@ -10,7 +10,8 @@ from psycopg import sql
 
 from vector_assets.records import BadRow, EmbeddedRow, Generation, Key, PendingRow, Value
 from vector_assets.source.keys import row_key
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.difference import Difference, DifferenceStore
 from vector_assets.stores.failures import FailureStore
 from vector_assets.stores.generation_tables import row_digest

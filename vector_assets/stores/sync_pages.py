@@ -11,7 +11,7 @@ from psycopg import sql
 
 from vector_assets.records import Generation, OldChunk, Part, PendingRow
 from vector_assets.stores.arrays import to_array
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.generation_tables import row_digest
 from vector_assets.stores.relation import Relation
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TypeVar, cast
 
 from vector_assets.records import Generation
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 Target = TypeVar("Target")
 

@@ -12,7 +12,8 @@ from psycopg import sql
 
 from vector_assets.records import Generation
 from vector_assets.spec import Collection
-from vector_assets.stores.database import READER, Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import READER, Database
 from vector_assets.stores.lexical.index import serving
 from vector_assets.stores.policies import follow_source
 from vector_assets.stores.reader_rights import made_before_the_reader

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from vector_assets.spec import Lexical
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.cursors import CursorStore
-from vector_assets.stores.database import Connection, Database, Names
+from vector_assets.stores.database import Database, Names
 from vector_assets.stores.lexical.words import Words, words_of
 from vector_assets.stores.relation import Relation
 

@@ -6,7 +6,8 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.lexical.index import LexicalIndex
 
 #: Rows with as many postings are worth reading by themselves; only smaller ones are folded.

@@ -9,7 +9,8 @@ from typing import LiteralString
 from psycopg import sql
 
 from vector_assets.spec import Lexical
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 from vector_assets.stores.difference import DifferenceStore
 from vector_assets.stores.lexical.index import MOST_TIMES, MOST_WORDS, LexicalIndex, indexes_of
 from vector_assets.stores.lexical.merge import merge, merge_due

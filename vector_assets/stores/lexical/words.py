@@ -8,7 +8,8 @@ from psycopg import sql
 
 from vector_assets.errors import DatabaseError
 from vector_assets.index.lexical import MARKS
-from vector_assets.stores.database import Connection, Database
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Database
 
 # The scripts in which no spaces stand between words: each character is one. As in index/lexical.py.
 _SINGLE: LiteralString = r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from vector_assets.spec import Collection
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.relation import Relation
 
 _FAMILIES = {

@@ -13,7 +13,8 @@ from psycopg import sql
 
 from vector_assets.index.fusion import DEPTH, RRF_K, Fusion
 from vector_assets.records import Generation
-from vector_assets.stores.database import Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Names
 from vector_assets.stores.relation import columns
 from vector_assets.stores.search_sql.made import Served, SqlFunction
 

@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 
 from vector_assets.records import Generation
 from vector_assets.spec.partial import PartialIndex
-from vector_assets.stores.database import Connection, Names
+from vector_assets.stores.connections import Connection
+from vector_assets.stores.database import Names
 from vector_assets.stores.search_sql.conditions import Column, Types, definitions
 
 

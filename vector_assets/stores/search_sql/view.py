@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from vector_assets.errors import DatabaseError
-from vector_assets.stores.database import Connection
+from vector_assets.stores.connections import Connection
 from vector_assets.stores.relation import Relation
 from vector_assets.stores.search_sql.made import Served
 
