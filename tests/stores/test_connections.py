@@ -74,16 +74,38 @@ def test_nothing_of_the_one_before_is_left(url: DatabaseUrl) -> None:
             connection.execute("select count(*) from seen where n > %s", (1,))
 
 
-def test_a_transaction_ends_with_the_block_and_its_kind_with_it(url: DatabaseUrl) -> None:
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_transaction_ends_with_the_block_and_its_kind_with_it(url: DatabaseUrl, autocommit: bool) -> None:
     with lend(url) as connection:
         one = backend(connection)
-        connection.autocommit = False
+        connection.autocommit = autocommit
         connection.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
         connection.execute("create table lent_rows (n int)")
     with lend(url) as connection:
         assert backend(connection) == one and connection.autocommit and connection.isolation_level is None
         connection.autocommit = False
         assert value(connection, "show transaction_isolation") == "read committed"
+        connection.execute("drop table lent_rows")
+
+
+def test_a_transaction_that_sql_began_is_committed(url: DatabaseUrl) -> None:
+    with lend(url) as connection:
+        one = backend(connection)
+        connection.execute("begin")
+        connection.execute("create table lent_rows (n int)")
+    with lend(url) as connection:
+        assert backend(connection) == one
+        connection.execute("drop table lent_rows")
+
+
+def test_a_server_that_goes_after_the_commit_takes_nothing_back(url: DatabaseUrl, server: RealServer) -> None:
+    with lend(url) as connection:
+        connection.autocommit = False
+        connection.execute("create table lent_rows (n int)")
+        connection.commit()
+        server.run(f"select pg_terminate_backend({backend(connection)}, 5000)")
+    assert connection.closed
+    with lend(url) as connection:
         connection.execute("drop table lent_rows")
 
 

@@ -32,8 +32,8 @@ PINNED = (
     "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c bytea_output=hex -c intervalstyle=postgres "
     "-c row_security=off -c client_min_messages=warning"
 )
-# What ``discard all`` does, which psycopg does not always notice: it has to forget what was prepared as well.
-_FORGET = (
+# The parts of ``discard all``, which psycopg does not always notice: it has to forget what was prepared as well.
+_SESSION = (
     "set session authorization default; reset all; deallocate all; close all; unlisten *; "
     "select pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
 )
@@ -54,17 +54,25 @@ def lend(url: DatabaseUrl) -> Iterator[Connection]:
     """
     lent = _pool(url).connect()
     connection = cast("Connection", lent.dbapi_connection)
+    whole = False
     try:
         yield connection
-        if not connection.autocommit:
+        if not connection.closed:
             connection.commit()
-            connection.isolation_level = connection.read_only = connection.deferrable = None
-            connection.autocommit = True
-        connection.execute(_FORGET, prepare=False)
-    except BaseException:
-        lent.invalidate()  # closes it: a transaction, a stream or a cursor may be open
-        raise
-    lent.close()
+        with suppress(psycopg.Error):  # what was asked for is done
+            _forget(connection)
+            whole = True
+    finally:
+        if whole:
+            lent.close()
+        else:
+            lent.invalidate()  # closes it: a transaction, a stream or a cursor may be open
+
+
+def _forget(connection: Connection) -> None:
+    connection.isolation_level = connection.read_only = connection.deferrable = None
+    connection.autocommit = True
+    connection.execute(_SESSION, prepare=False)
 
 
 @contextmanager
@@ -95,10 +103,14 @@ def _pool(url: DatabaseUrl) -> QueuePool:
     def create(rec: ConnectionPoolEntry) -> Any:  # noqa: ANN401 - SQLAlchemy's own type of a connection
         known = _ADAPTERS.get(url.libpq)
         connection = _opened(url, autocommit=True, context=known)
-        oid = rec.info["vector"] = _vector_type(connection)
-        if known is None or known.oid != oid:
-            register_vector(connection)
-            _ADAPTERS[url.libpq] = _Adapters(oid, AdaptersMap(connection.adapters))
+        try:
+            oid = rec.info["vector"] = _vector_type(connection)
+            if known is None or known.oid != oid:
+                register_vector(connection)
+                _ADAPTERS[url.libpq] = _Adapters(oid, AdaptersMap(connection.adapters))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     made = QueuePool(create, pool_size=KEPT, max_overflow=-1, recycle=LIFE_SECONDS, use_lifo=True)
