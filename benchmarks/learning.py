@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vector_assets.encoder import load_encoder, resolve_encoder
+from vector_assets.encoder import ContractSettings, load_encoder, resolve_encoder
 from vector_assets.records import Comparison, Pair, SplitName, TrainingSet, Vectors
 from vector_assets.spec import Training
 from vector_assets.training import Trained, pairs_digest, train
@@ -67,6 +67,7 @@ def arguments(doc: str | None, *, data: str, **defaults: Any) -> argparse.Argume
     parser.add_argument("--data", type=Path, required=True, help=f"folder with {data}")
     parser.add_argument("--work", type=Path, required=True, help="where checkpoints go; may be removed afterwards")
     parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--layer", help="the layer that is pooled: a number, or mix; the last one")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: the control alone")
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     for name, value in defaults.items():
@@ -102,10 +103,12 @@ def training(asked: argparse.Namespace, seed: int, **settings: Any) -> Training:
 def learn(asked: argparse.Namespace, training_set: TrainingSet, declared: Training, name: str) -> Trained:
     """Train as the encoder asset does, and say how long it took."""
     base = resolve_encoder(asked.encoder, folder=Path.cwd())
+    layer = asked.layer if asked.layer in (None, "mix") else int(asked.layer)
     with timed(name):
         return train(
             training_set, declared, base, destination=asked.work / "checkpoints", log=PrintLog(name),
             base_log=NullLog(), report_folder=asked.work / "reports" / name.replace(" ", "_"),
+            settings=ContractSettings(layer=layer) if layer else None,
         )  # fmt: skip
 
 
