@@ -98,6 +98,17 @@ def test_a_transaction_that_sql_began_is_committed(url: DatabaseUrl) -> None:
         connection.execute("drop table lent_rows")
 
 
+def test_what_was_written_is_counted_when_the_block_ends(url: DatabaseUrl) -> None:
+    counted = "select coalesce(sum(n_tup_ins), 0) from pg_stat_user_tables where relname = 'lent_rows'"
+    with psycopg.connect(url.libpq, autocommit=True) as other:
+        other.execute("create table lent_rows (n int)")
+        for rows in range(1, 6):  # a process that goes on tells of them once a second at most
+            with lend(url) as connection:
+                connection.execute("insert into lent_rows values (1)")
+            assert value(other, counted) == rows
+        other.execute("drop table lent_rows")
+
+
 def test_a_server_that_goes_after_the_commit_takes_nothing_back(url: DatabaseUrl, server: RealServer) -> None:
     with lend(url) as connection:
         connection.autocommit = False

@@ -32,10 +32,11 @@ PINNED = (
     "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c bytea_output=hex -c intervalstyle=postgres "
     "-c row_security=off -c client_min_messages=warning"
 )
-# The parts of ``discard all``, which psycopg does not always notice: it has to forget what was prepared as well.
+# The parts of ``discard all``, which psycopg does not always notice: it has to forget what was prepared as well. And
+# what a process at its end tells of the rows it wrote: whether an index is worn is read from these counts.
 _SESSION = (
     "set session authorization default; reset all; deallocate all; close all; unlisten *; "
-    "select pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
+    "select pg_advisory_unlock_all(); discard plans; discard temp; discard sequences; select pg_stat_force_next_flush()"
 )
 #: Connections that wait to be lent again, per process and URL. A sync uses two at once.
 KEPT = 3
