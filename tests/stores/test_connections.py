@@ -53,6 +53,7 @@ def test_nothing_of_the_one_before_is_left(url: DatabaseUrl) -> None:
     settings = "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings where source = 'session'"
     with lend(url) as connection:
         one = backend(connection)
+        connection.execute("create sequence lent_numbers; select nextval('lent_numbers')")
         connection.execute("set work_mem = '5MB'; set role pg_read_all_data")
         connection.execute("create temporary table seen (n int); select pg_advisory_lock(7)")
         connection.execute("listen news; declare rows cursor with hold for select 1")
@@ -69,7 +70,9 @@ def test_nothing_of_the_one_before_is_left(url: DatabaseUrl) -> None:
         assert value(connection, "select count(*) from pg_cursors") == 0
         assert value(connection, "select count(*) from pg_listening_channels()") == 0
         assert value(connection, "select count(*) from pg_prepared_statements") == 0
-        connection.execute("create temporary table seen (m text, n int)")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute("select lastval()")
+        connection.execute("drop sequence lent_numbers; create temporary table seen (m text, n int)")
         for _ in range(8):
             connection.execute("select count(*) from seen where n > %s", (1,))
 
