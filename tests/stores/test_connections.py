@@ -168,6 +168,14 @@ def test_one_that_waited_too_long_is_not_trusted(url: DatabaseUrl, monkeypatch: 
         assert backend(connection) > 0 and one.closed and connection is not one
 
 
+def test_one_that_is_old_is_replaced(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LIFE_SECONDS", 0)
+    with lend(url) as connection:
+        one = connection
+    with lend(url) as connection:
+        assert connection is not one and one.closed
+
+
 def test_only_a_few_wait_and_all_end_with_the_process(url: DatabaseUrl) -> None:
     meet = threading.Barrier(connections.KEPT + 4)
     lent = []
@@ -194,9 +202,12 @@ def test_a_child_has_connections_of_its_own(url: DatabaseUrl) -> None:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        with lend(url) as connection:
-            os.write(write, str(backend(connection)).encode())
-        os._exit(0)
+        try:
+            with lend(url) as connection:
+                os.write(write, str(backend(connection)).encode())
+            os._exit(0)
+        finally:  # whatever happens, it does not go on as a second pytest
+            os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
     assert int(os.read(read, 20)) != one
     for end in (read, write):

@@ -1,4 +1,4 @@
-"""Connections to our database, with pinned session settings."""
+"""Our database: the names of its schemas, and writers' connections to it."""
 
 from __future__ import annotations
 
