@@ -11,23 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from embedded import own_workspace
 from sync_cost import Store, make_rows
 
-from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.spec import Collection
 from vector_assets.stores import connections, database
 from vector_assets.stores.connections import Connection
 from vector_assets.stores.urls import DatabaseUrl
-from vector_assets.stores.workspace import Workspace, open_workspace
+from vector_assets.stores.workspace import Workspace
 
 _lend = database.lend
 blocks = 0
@@ -100,18 +98,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="va-bench-") as folder:
-        home = Path(folder) / "home"
-        os.environ["VECTOR_ASSETS_HOME"] = str(home)
-        workspace = open_workspace()
-        try:
-            store = synced(workspace, asked.rows)
-            found = {
-                "one question": both(lambda: question(workspace), 10 * asked.rounds),
-                "a sync with nothing to do": both(store.stage, asked.rounds),
-            }
-        finally:
-            remove_postgres(home)
+    with own_workspace() as workspace:
+        store = synced(workspace, asked.rows)
+        found = {
+            "one question": both(lambda: question(workspace), 10 * asked.rounds),
+            "a sync with nothing to do": both(store.stage, asked.rounds),
+        }
     for what, numbers in found.items():
         print(what, json.dumps(numbers), flush=True)
     if asked.json:

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
+from embedded import own_workspace
 
 from vector_assets.embedding.layout import Layout, SpaceEncoder, plan_layout
 from vector_assets.embedding.run import run_embeddings
 from vector_assets.records import Canary, Checkpoint, Encoded, Generation, Vectors
-from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.spec import Collection
 from vector_assets.stores.collection import CollectionStore
-from vector_assets.stores.workspace import Workspace, open_workspace
+from vector_assets.stores.workspace import Workspace
 
 DIMS = 64
 DIGEST = "0" * 64
@@ -185,16 +183,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--index", action="store_true", help="with an HNSW index on the vectors")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="va-bench-") as folder:
-        home = Path(folder) / "home"
-        os.environ["VECTOR_ASSETS_HOME"] = str(home)
-        workspace = open_workspace()
-        try:
-            found: list[dict[str, object]] = []
-            for rows in arguments.rows:
-                found += measure(workspace, rows, arguments.share, arguments.rounds, index=arguments.index)
-        finally:
-            remove_postgres(home)
+    with own_workspace() as workspace:
+        found: list[dict[str, object]] = []
+        for rows in arguments.rows:
+            found += measure(workspace, rows, arguments.share, arguments.rounds, index=arguments.index)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.flush()

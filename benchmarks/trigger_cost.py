@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import psycopg
+from embedded import own_workspace
 
-from vector_assets.runtime.postgres import remove_postgres
 from vector_assets.spec import Collection
-from vector_assets.stores.workspace import open_workspace
 
 NAMES = ("plain", "captured")
 Times = dict[str, list[float]]
@@ -137,28 +134,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="va-bench-") as folder:
-        home = Path(folder) / "home"
-        os.environ["VECTOR_ASSETS_HOME"] = str(home)
-        workspace = open_workspace()
-        try:
-            url = workspace.addresses.database.libpq
-            with psycopg.connect(url, autocommit=True) as connection:
-                for name in NAMES:
-                    connection.execute(f"create table write_{name} (id bigint primary key, title text, body text)")
-            workspace.raw.observe(
-                Collection.model_validate(
-                    {
-                        "name": "write_captured",
-                        "source": {"kind": "postgres", "table": "write_captured"},
-                        "fields": {"title": "text", "body": "text"},
-                        "spaces": {"text": {"fields": ["title", "body"]}},
-                    }
-                )
+    with own_workspace() as workspace:
+        url = workspace.addresses.database.libpq
+        with psycopg.connect(url, autocommit=True) as connection:
+            for name in NAMES:
+                connection.execute(f"create table write_{name} (id bigint primary key, title text, body text)")
+        workspace.raw.observe(
+            Collection.model_validate(
+                {
+                    "name": "write_captured",
+                    "source": {"kind": "postgres", "table": "write_captured"},
+                    "fields": {"title": "text", "body": "text"},
+                    "spaces": {"text": {"fields": ["title", "body"]}},
+                }
             )
-            times = measure(url, arguments.rows, arguments.rounds)
-        finally:
-            remove_postgres(home)
+        )
+        times = measure(url, arguments.rows, arguments.rounds)
     found = [compared(what, each) for what, each in times.items()]
     for line in found:
         print(json.dumps(line), flush=True)
